@@ -1,0 +1,68 @@
+/*
+ * The pager: one engine loop per node, binding the coherence protocol to userfaultfd and to the engine channels.
+ * Not for what addresses mean (monitor/space.c) nor for threads (monitor/thread.c): both are reached by callbacks.
+ *
+ * The loop thread never blocks on the network, never takes a lock of a layer above, and never touches span memory by
+ * load or store. Functions below are called by any other thread in the monitor domain; those that say "waits" must be
+ * called without a lock that a callback needs, and never by the loop.
+ */
+#ifndef RUNTIME_PAGER_H
+#define RUNTIME_PAGER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "runtime/channel.h"
+#include "runtime/wire.h"
+
+struct pager_callbacks {
+    /* Peer, loop thread: carry out a range message on this node's mappings (munmap or mprotect). May take the lock of the
+     * peer's own map, whose holders never wait for the network. */
+    void (*range)(enum wire_type type, const struct wire_range *range);
+    /* Peer, loop thread: WIRE_INTERRUPT arrived. */
+    void (*interrupt)(uint32_t thread);
+    /* Peer, loop thread: WIRE_QUIT or WIRE_STATISTICS_REQUEST: fill in what the pager does not know (calls, threads). */
+    void (*statistics)(struct wire_statistics *statistics);
+    /* Home, loop thread: the engine channel to `node` ended; `pages_lost` pages had their only copy there.
+     * Peer: home is gone (node 0). Does not return to a session that could go on with wrong memory. */
+    void (*node_lost)(unsigned node, size_t pages_lost);
+};
+
+struct pager_configuration {
+    unsigned node;
+    const struct pager_callbacks *callbacks;
+    int fd_floor;      /* descriptors are moved here or above; 0: as they come */
+    uint64_t hold_ns;  /* 0: default */
+    const char *cpus;  /* reserved, NULL */
+};
+
+/* 0, or a negative errno with a line for the user in `why` (no permission for userfaultfd, too old a kernel). */
+int pager_probe(char why[WIRE_MESSAGE_BYTES]);
+int pager_start(const struct pager_configuration *configuration, char why[WIRE_MESSAGE_BYTES]);
+bool pager_running(void);
+
+/* Gives the loop the engine channel to `node` (peer: node 0). Ownership passes. */
+int pager_add_node(unsigned node, struct channel *channel);
+
+/* Puts a mapped range of private anonymous memory under coherence: MISSING and WP. Any thread. 0 or negative errno. */
+int pager_register(uint64_t start, uint64_t bytes);
+/* Peer: as pager_register, for a range that mirrors a read-only file mapping at home: fetched, never recalled. */
+int pager_register_file(uint64_t start, uint64_t bytes);
+
+/* Home, these wait until the peers in `nodes` have acknowledged. Addresses, page aligned. See coherence.h. */
+void pager_drop(uint64_t start, uint64_t end, uint64_t nodes);
+void pager_protect(uint64_t start, uint64_t end, uint32_t protection, uint64_t nodes);
+void pager_recall(uint64_t start, uint64_t end, uint64_t nodes);
+void pager_freeze(void);
+void pager_thaw(void);
+
+/* Home: asks `node` to interrupt a thread. Does not wait. */
+void pager_interrupt(unsigned node, uint32_t thread);
+/* Home, waits at most `timeout_ms`: statistics of every node, own included; `quit` ends the peers' sessions. */
+void pager_statistics(struct wire_statistics statistics[NODES_MAX], bool quit, int timeout_ms);
+
+/* In the child of a fork: forget the loop, its descriptors and all state; nothing is registered any more. */
+void pager_forget(void);
+
+#endif
