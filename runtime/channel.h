@@ -39,6 +39,9 @@ int channel_accept(int fd, const struct channel_key *key, int timeout_ms, struct
                    char why[WIRE_MESSAGE_BYTES]);
 /* Reads a preamble from an accepted descriptor, before channel_accept. Bounded by `timeout_ms`; checks magic only. */
 int channel_read_preamble(int fd, int timeout_ms, struct wire_preamble *out);
+/* A listening descriptor (close-on-exec, not blocking) on the first address that `address` names, and in `name` where it
+ * listens, "1.2.3.4:5" or "[v6]:5", with the port that was chosen when it asked for port 0. */
+int channel_listen(const char *address, char name[64], char why[WIRE_MESSAGE_BYTES]);
 void channel_close(struct channel *channel); /* NULL is fine */
 int channel_fd(const struct channel *channel);
 

@@ -18,7 +18,8 @@ struct coherence;
 
 /* What the protocol asks of its node. `page` is address >> PAGE_SHIFT. None may block on the network. */
 struct coherence_operations {
-    /* Queues a message to `node`; `data` is PAGE_BYTES or NULL. */
+    /* Queues a message to `node`; `data` is PAGE_BYTES or NULL. For WIRE_RANGE_* the message is a struct wire_range, which
+     * has the same size. */
     void (*send)(void *context, unsigned node, enum wire_type type, const struct wire_page *message, const void *data);
     /* Local page: make it read-only; make it writable and wake; both keep the contents. 0, or -ENOENT not mapped. */
     int (*protect)(void *context, uint64_t page);
@@ -27,12 +28,14 @@ struct coherence_operations {
     int (*install)(void *context, uint64_t page, const void *data, bool writable);
     /* Wakes threads that wait for the page so that they try again. */
     void (*wake)(void *context, uint64_t page);
-    /* Copies the contents out. With `populate` a page never touched becomes a zero page first. 1 zero, 0 data, -ENOENT. */
+    /* Copies the contents out. With `populate` a page never touched becomes a zero page first, read-only.
+     * 1 zero, 0 data, -ENOENT. */
     int (*read)(void *context, uint64_t page, void *data, bool populate);
     /* Removes the page: the next access faults. The page has been protected before, so it no longer changes. */
     int (*discard)(void *context, uint64_t page);
     uint64_t (*now_ns)(void *context);
-    /* A range message (WIRE_RANGE_*) has to be carried out on this peer: unmap or protect. Peer only. */
+    /* A range message has to be carried out on this peer: unmap (after which no page of the range is there) or protect, and
+     * wake. Peer only. */
     void (*range)(void *context, enum wire_type type, const struct wire_range *range);
     /* A job of coherence_drop, coherence_protect, coherence_recall or coherence_freeze is done. Home only. */
     void (*done)(void *context, void *job);
@@ -43,7 +46,8 @@ struct coherence_counters {
     uint64_t pages_in, pages_out, pages_zero, recalls;
 };
 
-/* `node` is HOME_NODE for the directory. `hold_ns`: how long a page granted here stays, see docs/coherence.md. */
+/* `node` is HOME_NODE for the directory. `hold_ns`: how long a page granted here stays, 0: default,
+ * see docs/coherence.md. Operations must not call back into the coherence that called them, but `done` may. */
 struct coherence *coherence_create(unsigned node, const struct coherence_operations *operations, void *context,
                                    uint64_t hold_ns);
 void coherence_destroy(struct coherence *coherence);

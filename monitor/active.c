@@ -1,0 +1,341 @@
+/*
+ * Active halves on a peer: threads that wait for work on their channel, run the program, and forward its calls.
+ *
+ * A peer carries out nothing for the program but what touches no shared state. Memory it does not know is asked for at
+ * home; whatever concerns the thread itself (signals, faults, fork, exec) takes the thread home with its registers.
+ */
+#include "monitor/active.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "monitor/calls.h"
+#include "monitor/clock.h"
+#include "monitor/context.h"
+#include "monitor/fatal.h"
+#include "monitor/mirror.h"
+#include "monitor/peer.h"
+#include "monitor/peer_filter.h"
+#include "monitor/process.h"
+#include "runtime/channel.h"
+#include "runtime/pager.h"
+#include "syscall/table.h"
+
+static bool is_peer;
+static _Atomic uint64_t threads_run, migrations_in, migrations_out;
+
+bool active_is_peer(void)
+{
+    return is_peer;
+}
+
+static _Noreturn void peer_end(int status)
+{
+    for (;;)
+        syscall(SYS_exit_group, status);
+}
+
+static void message_send(struct thread *thread, enum wire_type type, const void *payload, size_t bytes)
+{
+    struct iovec part = {(void *)(uintptr_t)payload, bytes};
+    if (channel_send(thread->channel, type, &part, 1) < 0)
+        peer_end(0); /* home is gone, and with it the program */
+}
+
+/* The answer to what was just sent; anything else ends the session on this peer. */
+static void answer_receive(struct thread *thread, enum wire_type type, void *payload, size_t bytes)
+{
+    struct wire_frame frame;
+    int result = channel_receive(thread->channel, &frame, payload, bytes);
+    if (result < 0 && result != -EMSGSIZE && result != -EPROTO)
+        peer_end(0);
+    if (result < 0 || frame.type != type || frame.bytes != bytes) {
+        span_warn("home sent a malformed message (type %u, %u bytes)", frame.type, frame.bytes);
+        peer_end(SPAN_EXIT_FAILURE);
+    }
+}
+
+static void loop(void *argument)
+{
+    struct thread *thread = argument;
+    struct wire_frame frame;
+    thread_block_signals();
+    int result = channel_receive(thread->channel, &frame, thread->context, CONTEXT_BYTES_MAX);
+    if (result < 0 || frame.type != WIRE_THREAD_START || !context_valid(thread->context, frame.bytes))
+        peer_end(result < 0 ? 0 : SPAN_EXIT_FAILURE);
+    atomic_fetch_add(&threads_run, 1);
+    atomic_fetch_add(&migrations_in, 1);
+    thread->pid = thread->context->pid;
+    thread->mask = 0;
+    thread->app_fs = thread->context->fs_base;
+    thread->program_tid = thread->context->tid;
+    thread->restart = 0;
+    atomic_store(&thread->pending, 0);
+    __atomic_store_n(&thread->number, thread->context->thread, __ATOMIC_RELEASE);
+    context_resume(thread, thread->context);
+}
+
+static _Noreturn void loop_again(struct thread *thread)
+{
+    stack_run((void *)(thread->monitor_rsp - 512), loop, thread);
+}
+
+/* thread->context goes home; this half waits for work again. On the monitor stack, signals blocked. */
+static void go_home(void *argument)
+{
+    struct thread *thread = argument;
+    thread_block_signals();
+    __atomic_store_n(&thread->number, 0, __ATOMIC_RELEASE);
+    atomic_fetch_add(&migrations_out, 1);
+    thread->context->tid = thread->program_tid;
+    message_send(thread, WIRE_THREAD_RETURN, thread->context,
+                 sizeof *thread->context + thread->context->xsave_bytes);
+    loop_again(thread);
+}
+
+static _Noreturn void registers_go_home(struct thread *thread, const struct registers *registers,
+                                        enum wire_reason reason, uint64_t call)
+{
+    context_capture(thread, registers);
+    thread->context->reason = reason;
+    thread->context->call = call;
+    go_home(thread);
+    __builtin_unreachable();
+}
+
+_Noreturn void active_go_home(struct thread *thread, const struct registers *registers)
+{
+    registers_go_home(thread, registers, WIRE_REASON_ASKED, WIRE_NO_CALL);
+}
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+void active_call(struct thread *thread, struct registers *registers)
+{
+    uint64_t number = registers->g[REG_RAX];
+    struct wire_call call = {
+        .number = number,
+        .arguments = {registers->g[REG_RDI], registers->g[REG_RSI], registers->g[REG_RDX],
+                      registers->g[REG_R10], registers->g[REG_R8], registers->g[REG_R9]},
+        .instruction = registers->g[REG_RIP],
+    };
+    if (number == SYS_getpid || number == SYS_gettid) {
+        registers->g[REG_RAX] = (uint64_t)(number == SYS_getpid ? thread->pid : thread->program_tid);
+        thread->calls_local++;
+        return;
+    }
+    if (number == SYS_exit) {
+        __atomic_store_n(&thread->number, 0, __ATOMIC_RELEASE);
+        message_send(thread, WIRE_THREAD_EXIT, &call, sizeof call);
+        loop_again(thread);
+    }
+    if (number < CALL_COUNT && call_table[number].place == CALL_THREAD)
+        registers_go_home(thread, registers, WIRE_REASON_CALL, number);
+    uint64_t start = now_ns();
+    message_send(thread, WIRE_CALL, &call, sizeof call);
+    struct wire_result result;
+    answer_receive(thread, WIRE_CALL_RESULT, &result, sizeof result);
+    call_count_forwarded(now_ns() - start);
+    registers->g[REG_RAX] = (uint64_t)result.value;
+    if (result.flags & WIRE_RESULT_COME_HOME) {
+        bool cut = result.value == RESULT_RESTART_SYS || result.value == RESULT_RESTART_NOINT;
+        registers_go_home(thread, registers, WIRE_REASON_ASKED, cut ? number : WIRE_NO_CALL);
+    }
+}
+
+/* ---- in signal context ---------------------------------------------------------------------------------------------- */
+
+static void frame_goes_home(struct thread *thread, struct frame_ucontext *context,
+                            enum wire_reason reason)
+{
+    context_capture_frame(thread, context);
+    thread->context->reason = reason;
+    context->g[REG_RIP] = (uint64_t)monitor_enter;
+    context->g[REG_RDI] = (uint64_t)thread;
+    context->g[REG_RSI] = (uint64_t)go_home;
+    context->g[REG_RSP] = thread->monitor_rsp - 512;
+    context->sigmask = ~SIGNALS_SYNCHRONOUS;
+}
+
+void active_interrupted(struct thread *thread, struct frame_ucontext *context)
+{
+    frame_goes_home(thread, context, WIRE_REASON_ASKED);
+}
+
+#define FAULT_WRITE   2u
+#define FAULT_EXECUTE 16u
+#define TRAP_BREAKPOINT 3
+#define FAULT_REPEATS_MAX 64
+
+/* True when the access can be tried again. */
+static bool mapping_ask(struct thread *thread, const siginfo_t *info, const struct frame_ucontext *context)
+{
+    uint64_t error = context->g[REG_ERR];
+    struct wire_fault fault = {.address = (uint64_t)info->si_addr,
+                               .write = !!(error & FAULT_WRITE),
+                               .execute = !!(error & FAULT_EXECUTE),
+                               .code = (uint32_t)info->si_code};
+    if (fault.address < SPAN_ZONE_START || fault.address >= SPAN_ZONE_END)
+        return false;
+    uint64_t generation = mirror_generation();
+    uint32_t needed = fault.execute ? PROT_EXEC : fault.write ? PROT_WRITE : PROT_READ;
+    if (fault.address == thread->fault_address && ++thread->fault_repeats > FAULT_REPEATS_MAX)
+        return false;
+    if (fault.address != thread->fault_address)
+        thread->fault_repeats = 0;
+    thread->fault_address = fault.address;
+    if (mirror_allows(fault.address, needed))
+        return true;
+    message_send(thread, WIRE_MAPPING_REQUEST, &fault, sizeof fault);
+    struct wire_mapping mapping;
+    answer_receive(thread, WIRE_MAPPING, &mapping, sizeof mapping);
+    if (mapping.kind != WIRE_MAPPING_MEMORY && mapping.kind != WIRE_MAPPING_FILE)
+        return false;
+    int result = mirror_add_current(&mapping, generation);
+    return result == 0 || result == -EAGAIN;
+}
+
+void active_fault(struct thread *thread, const siginfo_t *info, struct frame_ucontext *context)
+{
+    if (info->si_signo == SIGSEGV && (info->si_code == SEGV_MAPERR || info->si_code == SEGV_ACCERR) &&
+        mapping_ask(thread, info, context))
+        return;
+    if (info->si_signo == SIGTRAP && context->g[REG_TRAPNO] == TRAP_BREAKPOINT)
+        context->g[REG_RIP]--; /* executed again at home */
+    thread->fault_repeats = 0;
+    frame_goes_home(thread, context, WIRE_REASON_FAULT);
+}
+
+/* ---- the runtime process of a peer ------------------------------------------------------------------------------------ */
+
+struct interrupt_search {
+    uint32_t number;
+};
+
+static bool interrupt_one(struct thread *thread, void *argument)
+{
+    const struct interrupt_search *search = argument;
+    if (__atomic_load_n(&thread->number, __ATOMIC_ACQUIRE) != search->number)
+        return true;
+    signal_interrupt(thread->tid);
+    return false;
+}
+
+static void on_interrupt(uint32_t number)
+{
+    struct interrupt_search search = {number};
+    if (number)
+        thread_each(interrupt_one, &search);
+}
+
+static void on_statistics(struct wire_statistics *statistics)
+{
+    uint64_t local, forwarded;
+    call_counters(&local, &forwarded, statistics->call_latency);
+    statistics->calls_local = local;
+    statistics->calls_forwarded = forwarded;
+    statistics->threads_run = atomic_load(&threads_run);
+    statistics->migrations_in = atomic_load(&migrations_in);
+    statistics->migrations_out = atomic_load(&migrations_out);
+}
+
+static void on_node_lost(unsigned node, size_t pages_lost)
+{
+    (void)node;
+    (void)pages_lost;
+    peer_end(0);
+}
+
+static const struct pager_callbacks callbacks = {
+    .range = mirror_range,
+    .interrupt = on_interrupt,
+    .statistics = on_statistics,
+    .node_lost = on_node_lost,
+};
+
+static struct process peer_process = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static void thread_begin(struct thread *thread)
+{
+    thread->tid = (pid_t)syscall(SYS_gettid);
+    thread_arm();
+    loop_again(thread);
+}
+
+static int thread_make(struct channel *channel)
+{
+    struct thread *thread = thread_allocate();
+    if (!thread)
+        return -ENOMEM;
+    thread->number = 0;
+    thread->channel = channel;
+    thread->process = &peer_process;
+    thread->classes = call_classes_peer();
+    atomic_store(&thread->kernel_alive, 1);
+    thread_register(thread);
+    long result = thread_clone(thread,
+                               CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM,
+                               NULL, NULL, thread_begin);
+    return result < 0 ? (int)result : 0;
+}
+
+static int64_t clock_difference(clockid_t clock, uint64_t home_ns)
+{
+    struct timespec now;
+    clock_gettime(clock, &now);
+    int64_t difference = (int64_t)(home_ns - ((uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec));
+    /* Less than the time a hello takes: the same clock, on the same machine. */
+    return difference > -50000000 && difference < 50000000 ? 0 : difference;
+}
+
+int peer_run(struct channel *engine, int thread_socket, const struct wire_hello *hello)
+{
+    char why[WIRE_MESSAGE_BYTES];
+    is_peer = true;
+    span_verbose_set(hello->verbose);
+    if (!thread_initialise(why)) {
+        span_warn("peer: %s", why);
+        return SPAN_EXIT_FAILURE;
+    }
+    clock_initialise(clock_difference(CLOCK_MONOTONIC, hello->monotonic_ns),
+                     clock_difference(CLOCK_BOOTTIME, hello->boottime_ns),
+                     clock_difference(CLOCK_REALTIME, hello->realtime_ns));
+    signal_initialise();
+    mirror_initialise();
+    struct pager_configuration configuration = {.node = hello->node, .callbacks = &callbacks};
+    if (pager_start(&configuration, why) < 0 || pager_add_node(HOME_NODE, engine) < 0) {
+        span_warn("peer: %s", why);
+        return SPAN_EXIT_FAILURE;
+    }
+    if (peer_filter_install() < 0) {
+        span_warn("peer: cannot install the system call filter");
+        return SPAN_EXIT_FAILURE;
+    }
+    for (;;) {
+        int fd, result = peer_receive_thread(thread_socket, true, &fd);
+        if (result == -EINTR)
+            continue;
+        if (result != 1)
+            break;
+        struct channel *channel;
+        result = channel_accept(fd, peer_key, 5000, &channel, why);
+        if (result == 0)
+            result = thread_make(channel);
+        else
+            span_warn("peer: %s", why);
+    }
+    /* The agent or home closed the way for new threads; the engine loop ends the process when home goes. */
+    for (;;)
+        pause();
+}

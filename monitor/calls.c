@@ -1,0 +1,386 @@
+/*
+ * Carrying out calls: the class tables, the way from the crossing to the handlers, and the small handlers that belong to
+ * no topic.
+ */
+#include "monitor/calls.h"
+
+#include <asm/prctl.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/prctl.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "monitor/active.h"
+#include "monitor/context.h"
+#include "monitor/fatal.h"
+#include "monitor/fdguard.h"
+#include "monitor/memory_calls.h"
+#include "monitor/process.h"
+#include "monitor/session.h"
+#include "monitor/shadow.h"
+#include "monitor/signal.h"
+#include "monitor/user.h"
+#include "monitor/view.h"
+#include "syscall/patch.h"
+#include "syscall/table.h"
+
+#ifndef SYS_openat2
+#define SYS_openat2 437
+#endif
+#ifndef SYS_clone3
+#define SYS_clone3 435
+#endif
+#ifndef PR_SET_SYSCALL_USER_DISPATCH
+#define PR_SET_SYSCALL_USER_DISPATCH 59
+#endif
+
+static _Atomic uint64_t forwarded_count;
+static _Atomic uint64_t forwarded_latency[WIRE_LATENCY_BUCKETS];
+
+/* ---- classes -------------------------------------------------------------------------------------------------------- */
+
+/* Calls whose path may name something that the session shows differently. */
+static const struct {
+    uint16_t number;
+    uint8_t class;
+} path_calls[] = {
+    {SYS_open, CLASS_PATH0},      {SYS_stat, CLASS_PATH0},       {SYS_lstat, CLASS_PATH0},
+    {SYS_readlink, CLASS_PATH0},  {SYS_openat, CLASS_PATH1},     {SYS_newfstatat, CLASS_PATH1},
+    {SYS_readlinkat, CLASS_PATH1}, {SYS_openat2, CLASS_PATH1},   {SYS_statx, CLASS_PATH1},
+    {SYS_close, CLASS_FD},        {SYS_dup2, CLASS_DIRECT},      {SYS_dup3, CLASS_DIRECT},
+    {SYS_fcntl, CLASS_DIRECT},    {SYS_getcpu, CLASS_DIRECT},
+};
+
+const uint8_t *call_classes_home(void)
+{
+    static uint8_t classes[CALL_COUNT];
+    static bool made;
+    if (made)
+        return classes;
+    for (unsigned i = 0; i < CALL_COUNT; i++) {
+        uint8_t place = call_table[i].place;
+        classes[i] = place == CALL_HERE || place == CALL_HOME || place == CALL_UNKNOWN ? CLASS_DIRECT : CLASS_SLOW;
+    }
+    for (size_t i = 0; i < sizeof path_calls / sizeof path_calls[0]; i++)
+        classes[path_calls[i].number] = path_calls[i].class;
+    if (!session_shared())
+        classes[SYS_sched_getaffinity] = classes[SYS_sched_setaffinity] = CLASS_DIRECT;
+    made = true;
+    return classes;
+}
+
+const uint8_t *call_classes_peer(void)
+{
+    static uint8_t classes[CALL_COUNT];
+    for (unsigned i = 0; i < CALL_COUNT; i++)
+        classes[i] = call_table[i].place == CALL_HERE ? CLASS_DIRECT : CLASS_SLOW;
+    return classes;
+}
+
+/* ---- handlers of no topic ------------------------------------------------------------------------------------------- */
+
+static long raw(uint64_t number, const uint64_t a[6])
+{
+    return syscall_interruptible((long)number, a);
+}
+
+/* Path in `path_argument`: 1 special and copied, 0 not ours, negative errno. */
+static int path_special(const uint64_t a[6], unsigned path_argument, char path[PATH_MAX])
+{
+    if (user_string(path, a[path_argument], PATH_MAX) < 0)
+        return 0; /* the kernel says what is wrong with it */
+    return view_path_is_special(path);
+}
+
+static long open_call(uint64_t number, const uint64_t a[6])
+{
+    char path[PATH_MAX];
+    unsigned at = number == SYS_open ? 0 : 1;
+    if (!path_special(a, at, path))
+        return raw(number, a);
+    uint64_t flags = a[at + 1];
+    if (number == SYS_openat2 && user_copy(&flags, (const void *)a[2], sizeof flags))
+        return -EFAULT;
+    int fd = view_open(path, (int)flags);
+    return fd == -ENOSYS ? raw(number, a) : fd;
+}
+
+static long readlink_call(uint64_t number, const uint64_t a[6])
+{
+    char path[PATH_MAX], target[PATH_MAX];
+    unsigned at = number == SYS_readlink ? 0 : 1;
+    if (!path_special(a, at, path))
+        return raw(number, a);
+    long length = view_readlink(path, target, sizeof target);
+    if (length == -ENOSYS)
+        return raw(number, a);
+    if (length < 0)
+        return length;
+    if ((int)a[at + 2] <= 0)
+        return -EINVAL;
+    if ((uint64_t)length > a[at + 2])
+        length = (long)a[at + 2];
+    return user_copy((void *)a[at + 1], target, (size_t)length) ? -EFAULT : length;
+}
+
+/* Follows /proc/self/exe to the program; the link itself is left alone. */
+static long stat_call(uint64_t number, const uint64_t a[6])
+{
+    char path[PATH_MAX], exe[PATH_MAX];
+    unsigned at = number == SYS_stat || number == SYS_lstat ? 0 : 1;
+    bool link = number == SYS_lstat || (number == SYS_newfstatat && (a[3] & AT_SYMLINK_NOFOLLOW)) ||
+                (number == SYS_statx && (a[2] & AT_SYMLINK_NOFOLLOW));
+    if (link || !path_special(a, at, path) || !view_exe_of(path, exe, sizeof exe))
+        return raw(number, a);
+    uint64_t copy[6];
+    memcpy(copy, a, sizeof copy);
+    copy[at] = (uint64_t)exe;
+    return raw(number, copy);
+}
+
+static long affinity_call(struct thread *thread, uint64_t number, const uint64_t a[6])
+{
+    if (!session_shared())
+        return raw(number, a);
+    uint8_t mask[1024];
+    size_t size = a[1] < sizeof mask ? a[1] : sizeof mask;
+    pid_t pid = (pid_t)a[0] ? (pid_t)a[0] : thread->tid;
+    memset(mask, 0, sizeof mask);
+    if (number == SYS_sched_setaffinity) {
+        if (user_copy(mask, (const void *)a[2], size))
+            return -EFAULT;
+        return view_sched_setaffinity(pid, size, mask);
+    }
+    long result = view_sched_getaffinity(pid, size, mask);
+    if (result > 0 && user_copy((void *)a[2], mask, (size_t)result))
+        return -EFAULT;
+    return result;
+}
+
+static long arch_prctl_call(struct thread *thread, const uint64_t a[6])
+{
+    uint64_t none = 0;
+    switch (a[0]) {
+    case ARCH_SET_FS:
+        if (a[1] >= SPAN_ZONE_END)
+            return -EPERM;
+        thread->app_fs = a[1];
+        return 0;
+    case ARCH_GET_FS:
+        return user_copy((void *)a[1], &thread->app_fs, sizeof thread->app_fs) ? -EFAULT : 0;
+    case ARCH_GET_GS:
+        return user_copy((void *)a[1], &none, sizeof none) ? -EFAULT : 0;
+    case ARCH_SET_GS: /* GS is how the monitor finds itself */
+        return -EPERM;
+    default:
+        /* Shadow stacks and tile registers would have to be carried between domains and nodes. */
+        if ((a[0] >= 0x1021 && a[0] <= 0x1026) || (a[0] >= 0x5001 && a[0] <= 0x5005))
+            return -EINVAL;
+        return raw(SYS_arch_prctl, a);
+    }
+}
+
+static long sigreturn_call(struct thread *thread, struct registers *registers)
+{
+    struct frame_ucontext frame;
+    uint64_t at = registers->g[REG_RSP];
+    if (user_copy(&frame, (const void *)at, sizeof frame))
+        span_fatal("sigreturn: the frame at %#lx cannot be read", at);
+    uint64_t area = frame.fpstate;
+    frame.fpstate = 0;
+    context_capture_frame(thread, &frame);
+    if (area) {
+        uint8_t *to = context_xsave(thread->context);
+        uint32_t software[5], bytes = 512;
+        if (user_copy(to, (const void *)area, 512) == 0) {
+            memcpy(software, to + FP_SW_OFFSET, sizeof software);
+            if (software[0] == FP_MAGIC1 && software[4] > 576 && software[4] <= thread_xsave_bytes() &&
+                user_copy(to, (const void *)area, software[4]) == 0)
+                bytes = software[4];
+            memset(to + FP_SW_OFFSET, 0, 48);
+            thread->context->xsave_bytes = bytes;
+        }
+    }
+    thread_block_signals();
+    thread->mask = frame.sigmask & ~(SIGNAL_BIT(SIGKILL) | SIGNAL_BIT(SIGSTOP));
+    if (frame.stack.ss_flags & SS_DISABLE)
+        frame.stack.ss_size = 0;
+    thread->alternate = frame.stack;
+    thread->alternate.ss_flags &= ~SS_ONSTACK;
+    context_resume(thread, thread->context);
+}
+
+/* ---- dispatch to handlers -------------------------------------------------------------------------------------------- */
+
+static long thread_call(struct thread *thread, uint64_t number, const uint64_t a[6], struct registers *registers)
+{
+    SPAN_ASSERT(registers);
+    switch (number) {
+    case SYS_clone:
+        return process_clone(thread, registers, a[0] & 0xffffffff, a[1], a[2], a[3], a[4]);
+    case SYS_clone3:
+        return process_clone3(thread, registers, a[0], a[1]);
+    case SYS_fork:
+        return process_clone(thread, registers, SIGCHLD, 0, 0, 0, 0);
+    case SYS_vfork:
+        return process_clone(thread, registers, CLONE_VM | CLONE_VFORK | SIGCHLD, 0, 0, 0, 0);
+    case SYS_execve:
+        return process_exec(thread, AT_FDCWD, a[0], a[1], a[2], 0);
+    case SYS_execveat:
+        return process_exec(thread, (int)a[0], a[1], a[2], a[3], (int)a[4]);
+    case SYS_rt_sigreturn:
+        return sigreturn_call(thread, registers);
+    case SYS_arch_prctl:
+        return arch_prctl_call(thread, a);
+    default:
+        return raw(number, a);
+    }
+}
+
+long call_handle(struct thread *thread, uint64_t number, const uint64_t a[6], struct registers *registers)
+{
+    if (number >= CALL_COUNT)
+        return raw(number, a);
+    const struct call_row *row = &call_table[number];
+    if (row->place == CALL_REFUSED)
+        return -(long)row->error;
+    if (row->place == CALL_THREAD)
+        return thread_call(thread, number, a, registers);
+    if (row->place != CALL_EMULATED)
+        return raw(number, a);
+    bool handled = false;
+    long result = memory_call((unsigned)number, a, &handled);
+    if (handled)
+        return result;
+    switch (number) {
+    case SYS_open:
+    case SYS_openat:
+    case SYS_openat2:
+        return open_call(number, a);
+    case SYS_readlink:
+    case SYS_readlinkat:
+        return readlink_call(number, a);
+    case SYS_stat:
+    case SYS_lstat:
+    case SYS_newfstatat:
+    case SYS_statx:
+        return stat_call(number, a);
+    case SYS_close:
+        return fdguard_close((unsigned)a[0]);
+    case SYS_close_range:
+        return fdguard_close_range((unsigned)a[0], (unsigned)a[1], (unsigned)a[2]);
+    case SYS_rt_sigaction:
+        return signal_call_action((int)a[0], a[1], a[2], a[3]);
+    case SYS_rt_sigprocmask:
+        return signal_call_procmask((int)a[0], a[1], a[2], a[3]);
+    case SYS_sigaltstack:
+        return signal_call_altstack(thread, a[0], a[1], registers ? registers->g[REG_RSP] : 0);
+    case SYS_set_tid_address:
+        thread->clear_tid = a[0];
+        return thread->tid;
+    case SYS_set_robust_list:
+        if (a[1] != 24)
+            return -EINVAL;
+        thread->robust_list = a[0];
+        return raw(number, a);
+    case SYS_sched_getaffinity:
+    case SYS_sched_setaffinity:
+        return affinity_call(thread, number, a);
+    case SYS_prctl:
+        return a[0] == PR_SET_SYSCALL_USER_DISPATCH ? -EINVAL : raw(number, a);
+    case SYS_exit:
+        process_exit_thread(thread, (int)a[0]);
+    case SYS_exit_group:
+        process_exit((int)a[0]);
+    default:
+        return raw(number, a);
+    }
+}
+
+/* ---- from the crossing ------------------------------------------------------------------------------------------------ */
+
+void call_slow(struct registers *registers)
+{
+    struct thread *thread = thread_self();
+    if (active_is_peer()) {
+        active_call(thread, registers);
+        return;
+    }
+    uint64_t number = registers->g[REG_RAX];
+    const uint64_t arguments[6] = {registers->g[REG_RDI], registers->g[REG_RSI], registers->g[REG_RDX],
+                                   registers->g[REG_R10], registers->g[REG_R8],  registers->g[REG_R9]};
+    long result = thread->restart; /* set when a direct call was cut short */
+    if (!result) {
+        thread->calls_local++;
+        result = call_handle(thread, number, arguments, registers);
+    }
+    registers->g[REG_RAX] = (uint64_t)result;
+    if (result != RESULT_RESTART_SYS && result != RESULT_RESTART_NOINT)
+        return;
+    thread->restart = result;
+    thread->restart_call = number;
+    if (!(atomic_load(&thread->pending) & PENDING_SIGNAL))
+        signal_restart(thread, registers);
+}
+
+bool call_pending_context(struct thread *thread, struct registers *registers)
+{
+    if (active_is_peer())
+        active_go_home(thread, registers);
+    bool handled = false;
+    if (atomic_load(&thread->pending) & PENDING_SIGNAL)
+        handled = signal_deliver(thread, registers);
+    signal_restart(thread, registers);
+    atomic_fetch_and(&thread->pending, ~PENDING_MOVE);
+    return handled;
+}
+
+void call_pending(struct registers *registers)
+{
+    struct thread *thread = thread_self();
+    if (active_is_peer())
+        active_go_home(thread, registers);
+    if (atomic_load(&thread->pending) & PENDING_SIGNAL)
+        signal_deliver(thread, registers);
+    signal_restart(thread, registers);
+    if (atomic_load(&thread->pending) & PENDING_MOVE)
+        shadow_depart_call(thread, registers);
+}
+
+uint64_t call_restart_address(uint64_t return_address)
+{
+    uint8_t bytes[2];
+    if (user_copy(bytes, (const void *)(return_address - 2), 2) == 0 && bytes[0] == 0x0f && bytes[1] == 0x05)
+        return return_address - 2;
+    return return_address - PATCH_STUB_PREAMBLE;
+}
+
+/* ---- counters ---------------------------------------------------------------------------------------------------------- */
+
+void call_count_forwarded(uint64_t nanoseconds)
+{
+    unsigned bucket = 63u - (unsigned)__builtin_clzl(nanoseconds | 1);
+    if (bucket >= WIRE_LATENCY_BUCKETS)
+        bucket = WIRE_LATENCY_BUCKETS - 1;
+    atomic_fetch_add_explicit(&forwarded_latency[bucket], 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&forwarded_count, 1, memory_order_relaxed);
+}
+
+static bool count_one(struct thread *thread, void *sum)
+{
+    *(uint64_t *)sum += thread->calls_local;
+    return true;
+}
+
+void call_counters(uint64_t *local, uint64_t *forwarded, uint64_t latency[WIRE_LATENCY_BUCKETS])
+{
+    *local = 0;
+    thread_each(count_one, local);
+    *forwarded = atomic_load(&forwarded_count);
+    for (unsigned i = 0; i < WIRE_LATENCY_BUCKETS; i++)
+        latency[i] = atomic_load(&forwarded_latency[i]);
+}

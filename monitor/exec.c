@@ -1,0 +1,199 @@
+/*
+ * execve: the next program runs under ld-span too, with the same options.
+ *
+ * The kernel is asked to execute ld-span itself, with our options and the program's path in front of its arguments. What
+ * is not for us (files of another kind, set-user-ID programs, --no-follow) is executed as asked, so that the kernel's
+ * answers, its errors and its privileges are the kernel's own.
+ */
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "monitor/calls.h"
+#include "monitor/fatal.h"
+#include "monitor/process.h"
+#include "monitor/session.h"
+#include "monitor/signal.h"
+#include "monitor/user.h"
+#include "monitor/view.h"
+
+enum target { TARGET_OURS, TARGET_NATIVE };
+
+/* Opens our own executable: what the kernel mapped this code from. Negative errno when it is gone. */
+static int self_open(void)
+{
+    extern const char __executable_start[];
+    char maps[256], path[PATH_MAX];
+    FILE *file = fopen("/proc/self/maps", "re");
+    if (!file)
+        return -ENOENT;
+    int fd = -ENOENT;
+    while (fgets(maps, sizeof maps, file)) {
+        unsigned long start, end;
+        int at = 0;
+        if (sscanf(maps, "%lx-%lx %*s %*s %*s %*s %n", &start, &end, &at) < 2)
+            continue;
+        if ((uint64_t)__executable_start < start || (uint64_t)__executable_start >= end || at == 0)
+            continue;
+        snprintf(path, sizeof path, "%s", maps + at);
+        path[strcspn(path, "\n")] = 0;
+        fd = open(path, O_PATH | O_CLOEXEC);
+        if (fd < 0)
+            fd = open("/proc/self/exe", O_PATH | O_CLOEXEC);
+        break;
+    }
+    fclose(file);
+    return fd < 0 ? -ENOENT : fd;
+}
+
+/* What kind of file it is; errors of execve that can be told without executing. */
+static long target_judge(int directory, const char *path, int flags, enum target *target)
+{
+    struct stat status;
+    int at = flags & (AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW);
+    *target = TARGET_NATIVE;
+    if (fstatat(directory, path, &status, at) != 0)
+        return -errno;
+    if (!S_ISREG(status.st_mode))
+        return S_ISLNK(status.st_mode) ? -ELOOP : -EACCES;
+    if (faccessat(directory, path, X_OK, AT_EACCESS | at) != 0)
+        return -errno;
+    if (!session_configuration()->follow || (status.st_mode & (S_ISUID | S_ISGID)))
+        return 0;
+    int fd = *path ? openat(directory, path, O_RDONLY | O_CLOEXEC) : openat(directory, ".", O_PATH);
+    if (!*path && fd >= 0) {
+        close(fd);
+        char link[64];
+        snprintf(link, sizeof link, "/proc/self/fd/%d", directory);
+        fd = open(link, O_RDONLY | O_CLOEXEC);
+    }
+    if (fd < 0)
+        return 0; /* may be executed but not read: not for us */
+    unsigned char head[64];
+    ssize_t got = read(fd, head, sizeof head);
+    close(fd);
+    if (got > 2 && head[0] == '#' && head[1] == '!')
+        *target = TARGET_OURS;
+    if (got == sizeof head) {
+        Elf64_Ehdr header;
+        memcpy(&header, head, sizeof header);
+        if (memcmp(header.e_ident, ELFMAG, SELFMAG) == 0 && header.e_ident[EI_CLASS] == ELFCLASS64 &&
+            header.e_machine == EM_X86_64 && (header.e_type == ET_EXEC || header.e_type == ET_DYN))
+            *target = TARGET_OURS;
+    }
+    return 0;
+}
+
+/* Counts a vector of string pointers of the program's. */
+static long vector_count(uint64_t vector)
+{
+    uint64_t pointer;
+    for (long count = 0; count < (1L << 22); count++) {
+        if (user_copy(&pointer, (const void *)(vector + 8 * (uint64_t)count), sizeof pointer))
+            return -EFAULT;
+        if (!pointer)
+            return count;
+    }
+    return -E2BIG;
+}
+
+/* Our arguments in front of the program's: [ld-span options --argv0 A PATH argv1 ...]. */
+static long arguments_build(struct thread *thread, char *path, uint64_t argv, char ***out)
+{
+    const struct session_configuration *configuration = session_configuration();
+    long count = argv ? vector_count(argv) : 0;
+    if (count < 0)
+        return count;
+    size_t bytes = (size_t)(count + (long)configuration->argument_count + 8) * sizeof(char *) + PATH_MAX;
+    char **vector = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (vector == MAP_FAILED)
+        return -ENOMEM;
+    thread->exec_scratch = vector;
+    thread->exec_scratch_bytes = bytes;
+    char *copy = (char *)vector + bytes - PATH_MAX;
+    size_t n = 0;
+    vector[n++] = (char *)(uintptr_t)"ld-span";
+    for (size_t i = 0; i < configuration->argument_count; i++)
+        vector[n++] = configuration->arguments[i];
+    if (count > 0) {
+        vector[n++] = (char *)(uintptr_t)"--argv0";
+        if (user_copy(&vector[n], (const void *)argv, sizeof(char *)))
+            return -EFAULT;
+        n++;
+    }
+    if (snprintf(copy, PATH_MAX, "%s%s", strchr(path, '/') ? "" : "./", path) >= PATH_MAX)
+        return -ENAMETOOLONG;
+    vector[n++] = copy;
+    if (count > 1 && user_copy(&vector[n], (const void *)(argv + 8), (size_t)(count - 1) * sizeof(char *)))
+        return -EFAULT;
+    n += count > 1 ? (size_t)count - 1 : 0;
+    vector[n] = NULL;
+    *out = vector;
+    return 0;
+}
+
+static long exec_now(struct thread *thread, int directory, const char *path, char *const *argv, uint64_t envp,
+                     int flags)
+{
+    signal_before_exec(thread->process);
+    session_unpin();
+    uint64_t mask = thread->mask;
+    thread_block_signals();
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof mask);
+    long result = syscall(SYS_execveat, directory, path, argv, envp, flags) < 0 ? -errno : 0;
+    thread_set_mask(thread->mask & ~SIGNALS_OURS);
+    session_pin_home();
+    return result;
+}
+
+static void scratch_free(struct thread *thread)
+{
+    if (thread->exec_scratch)
+        munmap(thread->exec_scratch, thread->exec_scratch_bytes);
+    thread->exec_scratch = NULL;
+}
+
+long process_exec(struct thread *thread, int directory, uint64_t path_address, uint64_t argv, uint64_t envp,
+                  int flags)
+{
+    char path[PATH_MAX];
+    long length = user_string(path, path_address, sizeof path);
+    if (length < 0)
+        return length;
+    if (length == 0 && !(flags & AT_EMPTY_PATH))
+        return -ENOENT;
+    char exe[PATH_MAX];
+    if (view_path_is_special(path) && view_exe_of(path, exe, sizeof exe))
+        snprintf(path, sizeof path, "%s", exe);
+    enum target target;
+    long result = target_judge(directory, path, flags, &target);
+    if (result < 0)
+        return result;
+    if (target == TARGET_NATIVE)
+        return exec_now(thread, directory, path, (char *const *)argv, envp, flags);
+
+    char through[PATH_MAX];
+    if (directory != AT_FDCWD && path[0] != '/') {
+        int n = snprintf(through, sizeof through, *path ? "/proc/self/fd/%d/%s" : "/proc/self/fd/%d", directory, path);
+        if (n < 0 || n >= (int)sizeof through)
+            return -ENAMETOOLONG;
+        snprintf(path, sizeof path, "%s", through);
+    }
+    int self = self_open();
+    if (self < 0)
+        return exec_now(thread, AT_FDCWD, path, (char *const *)argv, envp, 0);
+    char **vector;
+    result = arguments_build(thread, path, argv, &vector);
+    if (result == 0)
+        result = exec_now(thread, self, "", vector, envp, AT_EMPTY_PATH);
+    close(self);
+    scratch_free(thread);
+    return result;
+}

@@ -1,0 +1,86 @@
+/*
+ * Binding the patcher to the program's memory. Text is written through /proc/self/mem, which makes the private copy of
+ * the page without a moment in which the program could see other protections.
+ */
+#include "monitor/patching.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "monitor/active.h"
+#include "monitor/fdguard.h"
+#include "monitor/session.h"
+#include "monitor/space.h"
+#include "monitor/thread.h"
+#include "syscall/patch.h"
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static int memory_fd = -1;
+static pid_t memory_pid;
+
+static bool mapping(uint64_t address, uint64_t *start, uint64_t *end, uint64_t *object_start, uint64_t *object_end)
+{
+    struct space_mapping found;
+    if (!space_lookup(address, &found) || !(found.protection & PROT_EXEC))
+        return false;
+    *start = found.start;
+    *end = found.end;
+    *object_start = found.object;
+    *object_end = found.object ? found.end : 0;
+    return true;
+}
+
+static size_t memory_read(uint64_t address, void *bytes, size_t size)
+{
+    return size - user_copy(bytes, (const void *)address, size);
+}
+
+static int memory_write(uint64_t address, const void *bytes, size_t size)
+{
+    pthread_mutex_lock(&lock);
+    if (memory_fd < 0 || memory_pid != getpid()) {
+        int fd = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
+        int moved = fd < 0 ? -errno : fdguard_move(fd);
+        memory_fd = moved < 0 ? fd : moved;
+        memory_pid = getpid();
+    }
+    ssize_t written = memory_fd < 0 ? -1 : pwrite(memory_fd, bytes, size, (off_t)address);
+    pthread_mutex_unlock(&lock);
+    if (written != (ssize_t)size)
+        return -EIO;
+    space_text_changed(address & ~(uint64_t)(PAGE_BYTES - 1),
+                       (address + size + PAGE_BYTES - 1) & ~(uint64_t)(PAGE_BYTES - 1));
+    return 0;
+}
+
+static uint64_t stub_page(uint64_t start, uint64_t end)
+{
+    long place = space_map_near(PAGE_BYTES, PROT_READ | PROT_EXEC, start, end);
+    return place < 0 ? 0 : (uint64_t)place;
+}
+
+static bool concurrent(void)
+{
+    return thread_count() > 1;
+}
+
+void patching_initialise(void)
+{
+    static const struct patch_operations operations = {
+        .mapping = mapping,
+        .read = memory_read,
+        .write = memory_write,
+        .stub_page = stub_page,
+        .concurrent = concurrent,
+    };
+    if (session_configuration()->patch)
+        patch_initialise(&operations, THREAD_ENTRY);
+}
+
+bool patching_wanted(void)
+{
+    return session_configuration()->patch && !active_is_peer();
+}

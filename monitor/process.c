@@ -1,0 +1,304 @@
+/*
+ * Making and ending threads and processes.
+ *
+ * A thread of the program is a kernel thread made by a raw clone on a monitor stack of its own, with a TLS block of the
+ * monitor's libc; it enters the program, or shadows it, with the registers its parent had. A process made without
+ * CLONE_VM is a plain fork of everything, and goes on as a session of one node. One made with CLONE_VM (vfork,
+ * posix_spawn) shares the monitor too and therefore also gets a stack and TLS of its own.
+ */
+#include "monitor/process.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "monitor/calls.h"
+#include "monitor/context.h"
+#include "monitor/control.h"
+#include "monitor/fatal.h"
+#include "monitor/fdguard.h"
+#include "monitor/session.h"
+#include "monitor/shadow.h"
+#include "monitor/space.h"
+#include "monitor/view.h"
+#include "runtime/heap.h"
+#include "runtime/pager.h"
+
+struct process process_first = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+#define ROBUST_LIMIT 2048
+
+/* ---- threads ---------------------------------------------------------------------------------------------------- */
+
+/* The child's side, on its own monitor stack, all signals blocked. */
+static void child_begin(struct thread *thread)
+{
+    thread->tid = (pid_t)syscall(SYS_gettid);
+    thread->pid = getpid();
+    thread->context->tid = thread->tid;
+    thread->context->pid = thread->pid;
+    if (thread->node == HOME_NODE)
+        session_pin_home();
+    thread_arm();
+    if (thread->node == HOME_NODE)
+        context_resume(thread, thread->context);
+    shadow_run(thread, thread->context);
+}
+
+/* What a child starts with: the registers of the call, with its own stack, result 0 and TLS. */
+static void child_context(struct thread *parent, struct thread *child, const struct registers *registers,
+                          uint64_t flags, uint64_t stack, uint64_t tls)
+{
+    struct registers copy = *registers;
+    copy.g[REG_RAX] = 0;
+    if (stack)
+        copy.g[REG_RSP] = stack;
+    context_capture(parent, &copy);
+    memcpy(child->context, parent->context, sizeof *parent->context + parent->context->xsave_bytes);
+    child->context->thread = child->number;
+    if (flags & CLONE_SETTLS)
+        child->context->fs_base = tls;
+    child->app_fs = child->context->fs_base;
+    child->classes = parent->classes;
+    child->mask = parent->mask;
+    if (!(flags & CLONE_VM) || (flags & CLONE_VFORK))
+        child->alternate = parent->alternate;
+}
+
+static long clone_thread(struct thread *parent, struct registers *registers, uint64_t flags, uint64_t stack,
+                         uint64_t parent_tid, uint64_t child_tid, uint64_t tls)
+{
+    struct thread *child = thread_allocate();
+    if (!child)
+        return -EAGAIN;
+    child->process = parent->process;
+    child->node = flags & CLONE_THREAD ? session_place_thread() : HOME_NODE;
+    child_context(parent, child, registers, flags, stack, tls);
+    if (flags & CLONE_CHILD_CLEARTID)
+        child->clear_tid = child_tid;
+    if (!(flags & CLONE_SIGHAND)) {
+        struct process *process = mmap(NULL, sizeof *process, PROT_READ | PROT_WRITE,
+                                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (process == MAP_FAILED) {
+            thread_release(child);
+            return -EAGAIN;
+        }
+        memcpy(process->actions, parent->process->actions, sizeof process->actions);
+        pthread_mutex_init(&process->lock, NULL);
+        process->shares_memory = true;
+        child->process = process;
+    }
+    bool waits = flags & CLONE_VFORK;
+    bool member = flags & CLONE_THREAD;
+    atomic_store(&child->kernel_alive, 1);
+    if (member)
+        thread_register(child);
+    thread_block_signals();
+    /* The child's tid is cleared in our own word, so that its stack is not used again too early. */
+    uint64_t host = (flags & ~(uint64_t)(CLONE_SETTLS | CLONE_CHILD_CLEARTID | CLONE_CHILD_SETTID));
+    if (member)
+        host |= CLONE_CHILD_CLEARTID;
+    long result = thread_clone(child, host, (int *)parent_tid, (int *)&child->kernel_alive, child_begin);
+    if (result > 0 && member)
+        view_thread_created(parent->tid, (pid_t)result);
+    if (result > 0 && (flags & CLONE_CHILD_SETTID)) {
+        int tid = (int)result;
+        user_copy((void *)child_tid, &tid, sizeof tid);
+    }
+    thread_set_mask(parent->mask & ~SIGNALS_OURS);
+    if (result < 0 || waits) {
+        if (result < 0 && member) {
+            thread_unregister(child);
+            session_thread_ended(child->node);
+        }
+        if (child->process != parent->process)
+            munmap(child->process, sizeof *child->process);
+        if (child->exec_scratch)
+            munmap(child->exec_scratch, child->exec_scratch_bytes);
+        atomic_store(&child->kernel_alive, 0);
+        thread_release(child);
+    }
+    return result;
+}
+
+/* ---- processes --------------------------------------------------------------------------------------------------- */
+
+static void fork_child(struct thread *thread, struct registers *registers, uint64_t flags, uint64_t stack,
+                       uint64_t child_tid, uint64_t tls)
+{
+    heap_fork_child();
+    pager_forget();
+    fdguard_close_ours();
+    thread_fork_child(thread);
+    session_fork_child();
+    control_forget();
+    space_fork_child();
+    pthread_mutex_init(&thread->process->lock, NULL);
+    if (thread->process != &process_first) {
+        process_first = *thread->process;
+        thread->process = &process_first;
+    }
+    thread->process->shares_memory = false;
+    thread->tid = (pid_t)syscall(SYS_gettid);
+    thread->pid = getpid();
+    thread->node = HOME_NODE;
+    thread->channel = NULL;
+    thread->target = -1;
+    thread->clear_tid = flags & CLONE_CHILD_CLEARTID ? child_tid : 0;
+    thread->robust_list = 0;
+    thread->classes = call_classes_home();
+    thread_arm();
+    if (stack)
+        registers->g[REG_RSP] = stack;
+    if (flags & CLONE_SETTLS)
+        thread->app_fs = tls;
+    if (flags & CLONE_CHILD_SETTID) {
+        int tid = thread->tid;
+        user_copy((void *)child_tid, &tid, sizeof tid);
+    }
+}
+
+static long clone_process(struct thread *thread, struct registers *registers, uint64_t flags, uint64_t stack,
+                          uint64_t parent_tid, uint64_t child_tid, uint64_t tls)
+{
+    bool distributed = session_distributed();
+    thread_block_signals();
+    if (distributed)
+        pager_freeze();
+    space_fork_prepare();
+    heap_fork_prepare();
+    long result = syscall(SYS_clone, flags & ~(uint64_t)(CLONE_SETTLS | CLONE_CHILD_CLEARTID | CLONE_CHILD_SETTID),
+                          0, parent_tid, 0, 0);
+    if (result < 0)
+        result = -errno;
+    if (result == 0) {
+        fork_child(thread, registers, flags, stack, child_tid, tls);
+    } else {
+        heap_fork_parent();
+        space_fork_parent();
+        if (distributed)
+            pager_thaw();
+    }
+    thread_set_mask(thread->mask & ~SIGNALS_OURS);
+    return result;
+}
+
+long process_clone(struct thread *thread, struct registers *registers, uint64_t flags, uint64_t stack,
+                   uint64_t parent_tid, uint64_t child_tid, uint64_t tls)
+{
+    if ((flags & CLONE_THREAD) && !(flags & CLONE_SIGHAND))
+        return -EINVAL;
+    if ((flags & CLONE_SIGHAND) && !(flags & CLONE_VM))
+        return -EINVAL;
+    if (flags & CLONE_VM)
+        return clone_thread(thread, registers, flags, stack, parent_tid, child_tid, tls);
+    return clone_process(thread, registers, flags, stack, parent_tid, child_tid, tls);
+}
+
+long process_clone3(struct thread *thread, struct registers *registers, uint64_t arguments, uint64_t size)
+{
+    struct clone_args wanted;
+    memset(&wanted, 0, sizeof wanted);
+    if (size < CLONE_ARGS_SIZE_VER0)
+        return -EINVAL;
+    if (size > sizeof wanted)
+        return -E2BIG;
+    if (user_copy(&wanted, (const void *)arguments, size))
+        return -EFAULT;
+    /* What clone(2) cannot express is not offered; callers fall back to clone, as on an older kernel. */
+    if (wanted.set_tid_size || (wanted.flags & (CLONE_INTO_CGROUP | CLONE_CLEAR_SIGHAND)))
+        return -ENOSYS;
+    if ((wanted.flags & 0xff) || (wanted.stack == 0) != (wanted.stack_size == 0))
+        return -EINVAL;
+    uint64_t flags = wanted.flags | wanted.exit_signal;
+    uint64_t parent_tid = wanted.flags & CLONE_PIDFD ? wanted.pidfd : wanted.parent_tid;
+    if ((wanted.flags & CLONE_PIDFD) && (wanted.flags & CLONE_PARENT_SETTID))
+        return -ENOSYS;
+    return process_clone(thread, registers, flags, wanted.stack ? wanted.stack + wanted.stack_size : 0,
+                         parent_tid, wanted.child_tid, wanted.tls);
+}
+
+/* ---- the end ------------------------------------------------------------------------------------------------------ */
+
+static void robust_entry(uint64_t address, int32_t tid)
+{
+    uint32_t value, seen;
+    if (user_copy(&value, (const void *)address, sizeof value))
+        return;
+    for (int i = 0; i < 1000 && (value & FUTEX_TID_MASK) == (uint32_t)tid; i++) {
+        uint32_t dead = (value & FUTEX_WAITERS) | FUTEX_OWNER_DIED;
+        if (user_compare_exchange((uint32_t *)address, value, dead, &seen))
+            return;
+        if (seen == value) {
+            if (value & FUTEX_WAITERS)
+                syscall(SYS_futex, address, FUTEX_WAKE, 1, NULL, NULL, 0);
+            return;
+        }
+        value = seen;
+    }
+}
+
+/*
+ * The kernel's exit_robust_list, here because at that point the kernel no longer waits for pages that are on another
+ * node (futex(2), "Robust futexes"; a page it cannot reach is passed over in silence).
+ */
+static void robust_walk(struct thread *thread)
+{
+    uint64_t head[3], entry, next;
+    if (!thread->robust_list || user_copy(head, (const void *)thread->robust_list, sizeof head))
+        return;
+    entry = head[0];
+    for (int i = 0; i < ROBUST_LIMIT && (entry & ~1ul) != thread->robust_list; i++) {
+        bool last = user_copy(&next, (const void *)(entry & ~1ul), sizeof next);
+        if (entry != head[2])
+            robust_entry((entry & ~1ul) + head[1], thread->tid);
+        if (last)
+            break;
+        entry = next;
+    }
+    if (head[2])
+        robust_entry((head[2] & ~1ul) + head[1], thread->tid);
+}
+
+_Noreturn void process_exit_thread(struct thread *thread, int status)
+{
+    if (thread->process->shares_memory)
+        for (;;)
+            syscall(SYS_exit, status);
+    if (thread_count() == 1)
+        process_exit(status);
+    thread_block_signals();
+    robust_walk(thread);
+    if (thread->clear_tid) {
+        int zero = 0;
+        user_copy((void *)thread->clear_tid, &zero, sizeof zero);
+        syscall(SYS_futex, thread->clear_tid, FUTEX_WAKE, 1, NULL, NULL, 0);
+    }
+    session_thread_ended(thread->node);
+    view_thread_ended(thread->tid);
+    thread_unregister(thread);
+    syscall(SYS_set_robust_list, NULL, 24);
+    bool first = thread->tid == thread->pid;
+    if (!first) {
+        syscall(SYS_set_tid_address, &thread->kernel_alive);
+        thread_release(thread); /* not handed out before the kernel clears kernel_alive */
+    }
+    for (;;)
+        syscall(SYS_exit, status);
+}
+
+_Noreturn void process_exit(int status)
+{
+    if (!thread_self()->process->shares_memory) {
+        thread_block_signals();
+        session_end();
+    }
+    for (;;)
+        syscall(SYS_exit_group, status);
+}

@@ -1,0 +1,508 @@
+/*
+ * The session: nodes, placement, channels.
+ *
+ * Peers are asked at the start whether they can take part, but brought into use only when the first thread is placed on
+ * one: a program without threads pays nothing, and neither does the long line of short programs that a shell starts.
+ */
+#include "monitor/session.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "monitor/calls.h"
+#include "monitor/control.h"
+#include "monitor/fatal.h"
+#include "monitor/fdguard.h"
+#include "monitor/session_private.h"
+#include "monitor/shadow.h"
+#include "monitor/space.h"
+#include "monitor/statistics.h"
+#include "monitor/thread.h"
+#include "monitor/view.h"
+#include "runtime/channel.h"
+#include "runtime/pager.h"
+
+#define CHANNEL_POOL_MAX 4096
+
+struct pooled {
+    struct channel *channel;
+    struct pooled *next;
+};
+
+static struct session_configuration configuration;
+static struct session_node nodes[NODES_MAX];
+static unsigned node_count = 1;
+static struct channel_key *key;
+static uint8_t session_id[16];
+static uint64_t start_ns;
+static cpu_set_t processors_allowed; /* before anything was bound */
+static bool lonely; /* a fork child: one node whatever was configured */
+
+static pthread_mutex_t place_lock = PTHREAD_MUTEX_INITIALIZER;
+static unsigned threads_on[NODES_MAX];
+static uint64_t threads_placed[NODES_MAX];
+
+static pthread_mutex_t use_lock = PTHREAD_MUTEX_INITIALIZER;
+static _Atomic bool in_use;
+
+static pthread_mutex_t pool_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct pooled *pool[NODES_MAX];
+
+static uint64_t clock_ns(clockid_t clock)
+{
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+const struct session_configuration *session_configuration(void)
+{
+    return &configuration;
+}
+
+unsigned session_node_count(void)
+{
+    return lonely ? 1 : node_count;
+}
+
+bool session_shared(void)
+{
+    return session_node_count() > 1;
+}
+
+bool session_distributed(void)
+{
+    return atomic_load(&in_use);
+}
+
+/* ---- before the program ------------------------------------------------------------------------------------------- */
+
+/* Divides the processors this process may use among the nodes on this machine. */
+static void processors_divide(void)
+{
+    cpu_set_t allowed;
+    unsigned cpus[CPU_SETSIZE], count = 0, local = configuration.local;
+    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0)
+        span_fatal("sched_getaffinity: %s", strerror(errno));
+    processors_allowed = allowed;
+    for (unsigned i = 0; i < CPU_SETSIZE; i++)
+        if (CPU_ISSET(i, &allowed))
+            cpus[count++] = i;
+    for (unsigned node = 0; node < local; node++) {
+        struct session_node *one = &nodes[node];
+        CPU_ZERO(&one->cpus);
+        unsigned first = node * count / local, end = (node + 1) * count / local;
+        if (count < local) {
+            first = node % count;
+            end = first + 1;
+        }
+        for (unsigned i = first; i < end; i++)
+            CPU_SET(cpus[i], &one->cpus);
+        one->cpu_count = end - first;
+        if (!configuration.pin)
+            one->cpus = allowed;
+        one->local = true;
+        snprintf(one->name, sizeof one->name, node ? "local-%u" : "home", node);
+    }
+}
+
+void session_hello(struct wire_hello *hello, unsigned node)
+{
+    memset(hello, 0, sizeof *hello);
+    hello->magic = WIRE_MAGIC;
+    hello->version = WIRE_VERSION;
+    hello->node = (uint16_t)node;
+    hello->node_count = (uint16_t)node_count;
+    hello->verbose = configuration.verbose;
+    hello->pid = (uint32_t)getpid();
+    wire_cpu_probe(&hello->cpu);
+    snprintf(hello->program, sizeof hello->program, "%s", configuration.program);
+    hello->monotonic_ns = clock_ns(CLOCK_MONOTONIC);
+    hello->boottime_ns = clock_ns(CLOCK_BOOTTIME);
+    hello->realtime_ns = clock_ns(CLOCK_REALTIME);
+}
+
+/* Connects to the peer in the way `kind` and does hello and welcome. 0, or a negative errno and `why`. */
+static int peer_greet(unsigned node, enum wire_kind kind, struct channel **out, struct wire_welcome *welcome,
+                      char why[WIRE_MESSAGE_BYTES])
+{
+    struct wire_hello hello;
+    int result = channel_connect(nodes[node].name, kind, session_id, key, configuration.timeout_ms,
+                                 (int)fdguard_floor(), out, why);
+    if (result < 0)
+        return result;
+    session_hello(&hello, node);
+    result = channel_send_bytes(*out, &hello, sizeof hello);
+    if (result >= 0)
+        result = channel_receive_bytes(*out, welcome, sizeof *welcome, configuration.timeout_ms);
+    if (result < 0) {
+        snprintf(why, WIRE_MESSAGE_BYTES, "no welcome: %s (is it spand that listens there, with the same key?)",
+                 result == -EPIPE ? "the connection ended" : strerror(-result));
+    } else if (welcome->magic != WIRE_MAGIC) {
+        snprintf(why, WIRE_MESSAGE_BYTES, "what listens there is not spand");
+        result = -EPROTO;
+    } else if (welcome->version != WIRE_VERSION) {
+        snprintf(why, WIRE_MESSAGE_BYTES,
+                 "it speaks version %u of the protocol, this is version %u (install the same release)",
+                 welcome->version, WIRE_VERSION);
+        result = -EPROTO;
+    } else if (welcome->status != WIRE_OK) {
+        welcome->message[WIRE_MESSAGE_BYTES - 1] = 0;
+        snprintf(why, WIRE_MESSAGE_BYTES, "%s", welcome->message[0] ? welcome->message : "refused");
+        result = -ECONNREFUSED;
+    }
+    if (result < 0) {
+        channel_close(*out);
+        *out = NULL;
+    }
+    return result < 0 ? result : 0;
+}
+
+static void key_prepare(void)
+{
+    char why[WIRE_MESSAGE_BYTES];
+    if (configuration.key_file[0] && channel_key_read(configuration.key_file, &key, why) < 0)
+        span_fatal("key: %s", why);
+    for (unsigned i = 0; i < configuration.peer_count; i++) {
+        int loopback = channel_is_loopback(configuration.peers[i]);
+        if (loopback < 0)
+            span_fatal("node %s: the name does not resolve (check --nodes)", configuration.peers[i]);
+        if (!loopback && !key && !configuration.insecure)
+            span_fatal("node %s: refusing to talk over a network without a key (make one with spand --keygen "
+                       "FILE, give it to both sides with --key FILE; or --insecure)",
+                       configuration.peers[i]);
+    }
+}
+
+static void peers_probe(void)
+{
+    char why[WIRE_MESSAGE_BYTES];
+    key_prepare();
+    node_count = configuration.local;
+    for (unsigned i = 0; i < configuration.peer_count; i++) {
+        struct session_node *node = &nodes[node_count];
+        struct wire_welcome welcome;
+        struct channel *channel = NULL;
+        memset(node, 0, sizeof *node);
+        snprintf(node->name, sizeof node->name, "%s", configuration.peers[i]);
+        if (peer_greet(node_count, WIRE_KIND_PROBE, &channel, &welcome, why) < 0) {
+            if (!configuration.best_effort)
+                span_fatal("node %s: %s (start spand there, or go on without it with --best-effort)",
+                           configuration.peers[i], why);
+            span_warn("node %s: %s; going on without it", configuration.peers[i], why);
+            continue;
+        }
+        channel_close(channel);
+        node->cpu_count = welcome.cpu_count ? welcome.cpu_count : 1;
+        node_count++;
+    }
+}
+
+void session_prepare(const struct session_configuration *wanted)
+{
+    char why[WIRE_MESSAGE_BYTES];
+    configuration = *wanted;
+    start_ns = clock_ns(CLOCK_MONOTONIC);
+    span_verbose_set(configuration.verbose);
+    fdguard_initialise();
+    if (!thread_initialise(why))
+        span_fatal("%s", why);
+    if (configuration.local + configuration.peer_count > NODES_MAX)
+        span_fatal("%u nodes are too many (at most %u)", configuration.local + configuration.peer_count, NODES_MAX);
+    node_count = configuration.local;
+    threads_on[HOME_NODE] = 1;
+    threads_placed[HOME_NODE] = 1;
+    processors_divide();
+    if (configuration.local + configuration.peer_count == 1)
+        return;
+    if (getrandom(session_id, sizeof session_id, 0) != sizeof session_id)
+        span_fatal("getrandom: %s", strerror(errno));
+    if (configuration.peer_count)
+        peers_probe();
+    if (node_count > 1 && pager_probe(why) < 0) {
+        if (!configuration.best_effort)
+            span_fatal("%s", why);
+        span_warn("%s; going on with one node", why);
+        node_count = 1;
+    }
+    unsigned cpus[NODES_MAX];
+    for (unsigned i = 0; i < node_count; i++)
+        cpus[i] = nodes[i].cpu_count;
+    view_initialise(node_count, cpus);
+    session_pin_home();
+}
+
+void session_pin_home(void)
+{
+    if (session_shared() && configuration.pin)
+        sched_setaffinity(0, sizeof nodes[HOME_NODE].cpus, &nodes[HOME_NODE].cpus);
+}
+
+void session_unpin(void)
+{
+    if (node_count > 1 && configuration.pin)
+        sched_setaffinity(0, sizeof processors_allowed, &processors_allowed);
+}
+
+/* ---- bringing peers into use ---------------------------------------------------------------------------------------- */
+
+static void on_node_lost(unsigned node, size_t pages_lost)
+{
+    span_fatal("lost node %s: the connection ended, and with it %zu pages whose only copy was there",
+               nodes[node].name, pages_lost);
+}
+
+static const struct pager_callbacks callbacks = {.node_lost = on_node_lost};
+
+static bool peer_connect(unsigned node)
+{
+    char why[WIRE_MESSAGE_BYTES] = "";
+    struct channel *engine = NULL;
+    int result;
+    if (nodes[node].local) {
+        result = session_local_start(&nodes[node], node, &engine, why);
+    } else {
+        struct wire_welcome welcome;
+        result = peer_greet(node, WIRE_KIND_SESSION, &engine, &welcome, why);
+    }
+    if (result == 0)
+        result = pager_add_node(node, engine);
+    if (result < 0) {
+        span_warn("node %s: %s", nodes[node].name, why[0] ? why : strerror(-result));
+        return false;
+    }
+    span_verbose("node %u (%s) is in use", node, nodes[node].name);
+    return true;
+}
+
+static bool use_now(void)
+{
+    char why[WIRE_MESSAGE_BYTES];
+    struct pager_configuration pager = {.node = HOME_NODE, .callbacks = &callbacks,
+                                        .fd_floor = (int)fdguard_floor()};
+    /* Peers on this machine are copies of this process: make them while it has no engine yet. */
+    struct channel *engines[NODES_MAX] = {NULL};
+    for (unsigned node = 1; node < node_count; node++)
+        if (nodes[node].local && session_local_start(&nodes[node], node, &engines[node], why) < 0) {
+            span_warn("node %s: %s", nodes[node].name, why);
+            return false;
+        }
+    if (pager_start(&pager, why) < 0) {
+        span_warn("%s", why);
+        return false;
+    }
+    for (unsigned node = 1; node < node_count; node++)
+        if (nodes[node].local ? pager_add_node(node, engines[node]) < 0 : !peer_connect(node))
+            return false;
+    int result = space_distribute();
+    if (result < 0) {
+        span_warn("cannot put the program's memory under userfaultfd: %s", strerror(-result));
+        return false;
+    }
+    return true;
+}
+
+bool session_use_peers(void)
+{
+    if (!session_shared())
+        return false;
+    if (atomic_load(&in_use))
+        return true;
+    pthread_mutex_lock(&use_lock);
+    if (!atomic_load(&in_use)) {
+        if (!use_now())
+            span_fatal("cannot bring the peers into use");
+        atomic_store(&in_use, true);
+    }
+    pthread_mutex_unlock(&use_lock);
+    return true;
+}
+
+struct channel *session_channel_take(unsigned node)
+{
+    char why[WIRE_MESSAGE_BYTES] = "";
+    struct channel *channel = NULL;
+    pthread_mutex_lock(&pool_lock);
+    struct pooled *entry = pool[node];
+    if (entry)
+        pool[node] = entry->next;
+    pthread_mutex_unlock(&pool_lock);
+    if (entry) {
+        channel = entry->channel;
+        free(entry);
+        return channel;
+    }
+    int result;
+    if (nodes[node].local)
+        result = session_local_thread(&nodes[node], &channel, why);
+    else
+        result = channel_connect(nodes[node].name, WIRE_KIND_THREAD, session_id, key, configuration.timeout_ms,
+                                 (int)fdguard_floor(), &channel, why);
+    if (result < 0) {
+        span_warn("node %s: %s", nodes[node].name, why[0] ? why : strerror(-result));
+        return NULL;
+    }
+    return channel;
+}
+
+void session_channel_give(unsigned node, struct channel *channel)
+{
+    struct pooled *entry = malloc(sizeof *entry);
+    SPAN_ASSERT(entry);
+    entry->channel = channel;
+    pthread_mutex_lock(&pool_lock);
+    entry->next = pool[node];
+    pool[node] = entry;
+    pthread_mutex_unlock(&pool_lock);
+}
+
+/* ---- placement -------------------------------------------------------------------------------------------------------- */
+
+/* The node with the fewest threads for its processors; home among equals, for what it has needs no moving. */
+static unsigned place_spread(void)
+{
+    unsigned best = HOME_NODE;
+    for (unsigned node = 1; node < node_count; node++)
+        if ((uint64_t)threads_on[node] * nodes[best].cpu_count < (uint64_t)threads_on[best] * nodes[node].cpu_count)
+            best = node;
+    return best;
+}
+
+static unsigned place_pack(void)
+{
+    for (unsigned node = 0; node < node_count; node++)
+        if (threads_on[node] < nodes[node].cpu_count)
+            return node;
+    return place_spread();
+}
+
+unsigned session_place_thread(void)
+{
+    unsigned node = HOME_NODE;
+    if (!session_shared())
+        return node;
+    pthread_mutex_lock(&place_lock);
+    if (configuration.place == SESSION_SPREAD)
+        node = place_spread();
+    else if (configuration.place == SESSION_PACK)
+        node = place_pack();
+    threads_on[node]++;
+    threads_placed[node]++;
+    pthread_mutex_unlock(&place_lock);
+    if (node != HOME_NODE)
+        session_use_peers();
+    return node;
+}
+
+void session_thread_ended(unsigned node)
+{
+    pthread_mutex_lock(&place_lock);
+    if (threads_on[node])
+        threads_on[node]--;
+    pthread_mutex_unlock(&place_lock);
+}
+
+void session_thread_moved(unsigned from, unsigned to)
+{
+    pthread_mutex_lock(&place_lock);
+    if (threads_on[from])
+        threads_on[from]--;
+    threads_on[to]++;
+    if (to == HOME_NODE || from == HOME_NODE)
+        threads_placed[to]++;
+    pthread_mutex_unlock(&place_lock);
+}
+
+/* ---- the end ------------------------------------------------------------------------------------------------------------ */
+
+static void own_usage(struct wire_statistics *statistics)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    statistics->cpu_user_us = (uint64_t)usage.ru_utime.tv_sec * 1000000u + (uint64_t)usage.ru_utime.tv_usec;
+    statistics->cpu_system_us = (uint64_t)usage.ru_stime.tv_sec * 1000000u + (uint64_t)usage.ru_stime.tv_usec;
+}
+
+static void statistics_collect(struct statistics_session *out, struct wire_statistics all[NODES_MAX], bool quit)
+{
+    static const char *names[NODES_MAX];
+    memset(all, 0, sizeof(struct wire_statistics) * NODES_MAX);
+    if (session_distributed())
+        pager_statistics(all, quit, 2000);
+    else
+        own_usage(&all[HOME_NODE]);
+    uint64_t unused;
+    struct wire_statistics *home = &all[HOME_NODE];
+    call_counters(&home->calls_local, &unused, home->call_latency);
+    home->threads_run = threads_placed[HOME_NODE];
+    for (unsigned i = 0; i < node_count; i++)
+        names[i] = nodes[i].name;
+    for (unsigned i = 1; i < node_count; i++) {
+        home->migrations_in += all[i].migrations_out;
+        home->migrations_out += all[i].migrations_in;
+    }
+    *out = (struct statistics_session){
+        .program = configuration.program,
+        .pid = getpid(),
+        .node_count = session_distributed() ? node_count : 1,
+        .names = names,
+        .nodes = all,
+        .wall_seconds = (double)(clock_ns(CLOCK_MONOTONIC) - start_ns) / 1e9,
+    };
+}
+
+void session_end(void)
+{
+    static struct wire_statistics all[NODES_MAX];
+    struct statistics_session session;
+    control_stop();
+    if (!configuration.statistics || lonely)
+        return;
+    statistics_collect(&session, all, true);
+    if (configuration.statistics_file[0])
+        statistics_write_json(&session, configuration.statistics_file);
+    else
+        statistics_print(&session);
+}
+
+void session_statistics(struct statistics_session *session, struct wire_statistics all[NODES_MAX])
+{
+    statistics_collect(session, all, false);
+}
+
+void session_fork_child(void)
+{
+    session_unpin();
+    lonely = true;
+    unsigned processors = (unsigned)CPU_COUNT(&processors_allowed);
+    view_initialise(1, &processors);
+    atomic_store(&in_use, false);
+    pthread_mutex_init(&place_lock, NULL);
+    pthread_mutex_init(&use_lock, NULL);
+    pthread_mutex_init(&pool_lock, NULL);
+    memset(pool, 0, sizeof pool);
+}
+
+void session_name_program(const char *name)
+{
+    snprintf(configuration.program, sizeof configuration.program, "%s", name);
+}
+
+const char *session_node_name(unsigned node)
+{
+    return nodes[node].name;
+}
+
+unsigned session_node_threads(unsigned node)
+{
+    return threads_on[node];
+}

@@ -1,0 +1,71 @@
+/*
+ * The session: its nodes, how they are reached, and which of them a new thread gets.
+ * Not for threads themselves nor for pages.
+ */
+#ifndef MONITOR_SESSION_H
+#define MONITOR_SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "runtime/wire.h"
+
+struct channel;
+
+#define SESSION_ADDRESS_BYTES 128
+#define SESSION_ARGUMENTS_MAX 40
+
+enum session_place { SESSION_SPREAD, SESSION_PACK, SESSION_HOME };
+
+/* What the command line decides, handed down by the loader. */
+struct session_configuration {
+    unsigned local;      /* nodes on this machine, home included; 1: none besides home */
+    unsigned peer_count; /* machines in `peers`, besides home */
+    char peers[NODES_MAX][SESSION_ADDRESS_BYTES];
+    enum session_place place;
+    bool pin, patch, follow, best_effort, insecure, verbose;
+    bool statistics;
+    char statistics_file[256]; /* empty: stderr */
+    char key_file[256];        /* empty: none */
+    int timeout_ms;
+    char program[64];
+    /* Our options once more as arguments, for programs that the program executes. */
+    char *arguments[SESSION_ARGUMENTS_MAX];
+    size_t argument_count;
+};
+
+/* Reads what is needed and asks every peer whether it can take part; ends with a message when not. Before the program. */
+void session_prepare(const struct session_configuration *configuration);
+const struct session_configuration *session_configuration(void);
+unsigned session_node_count(void);
+/* True when there are peers and this process may use them. */
+bool session_shared(void);
+/* True once a peer is in use. */
+bool session_distributed(void);
+
+/* The node for a new thread; counted there until session_thread_ended. Brings peers into use when it chooses one. */
+unsigned session_place_thread(void);
+void session_thread_ended(unsigned node);
+void session_thread_moved(unsigned from, unsigned to);
+/* Binds the calling thread to the processors of home. */
+void session_pin_home(void);
+/* Gives the calling thread back what it could use before: for a process that leaves the session, or executes. */
+void session_unpin(void);
+/* Brings the peers into use if they are not: connects, starts the pager, registers memory. False with a line on stderr. */
+bool session_use_peers(void);
+
+/* A thread channel to `node`, from the pool or new; NULL with a line on stderr. */
+struct channel *session_channel_take(unsigned node);
+void session_channel_give(unsigned node, struct channel *channel);
+
+/* The program ends: statistics, peers are told. */
+void session_end(void);
+/* In the child of a fork: one node, nothing connected. */
+void session_fork_child(void);
+/* What the program is called, for messages. */
+void session_name_program(const char *name);
+/* Serves spanctl. */
+void session_control_start(void);
+
+#endif

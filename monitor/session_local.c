@@ -1,0 +1,165 @@
+/*
+ * Peers on this machine, for --local: each its own process, reached over TCP on loopback as a remote one would be.
+ *
+ * The process is a fork of home without an exec: the address layout is the same by construction, and one file is all that
+ * is needed. It gives up the program's memory and descriptors at once. Its exit signal is 0, so that no wait of the
+ * program ever sees it, and it ends when its engine channel does.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "monitor/fatal.h"
+#include "monitor/fdguard.h"
+#include "monitor/peer.h"
+#include "monitor/session_private.h"
+#include "monitor/thread.h"
+#include "runtime/channel.h"
+#include "runtime/heap.h"
+
+/* Two ends of a TCP connection over loopback. */
+static int tcp_pair(int pair[2], char why[WIRE_MESSAGE_BYTES])
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof address;
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    pair[0] = pair[1] = -1;
+    if (listener >= 0 && bind(listener, (struct sockaddr *)&address, sizeof address) == 0 &&
+        listen(listener, 1) == 0 && getsockname(listener, (struct sockaddr *)&address, &length) == 0) {
+        pair[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (pair[0] >= 0 && connect(pair[0], (struct sockaddr *)&address, sizeof address) == 0)
+            pair[1] = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    }
+    struct sockaddr_in mine, theirs;
+    socklen_t sizes[2] = {sizeof mine, sizeof theirs};
+    bool same = pair[1] >= 0 && getsockname(pair[0], (struct sockaddr *)&mine, &sizes[0]) == 0 &&
+                getpeername(pair[1], (struct sockaddr *)&theirs, &sizes[1]) == 0 &&
+                mine.sin_port == theirs.sin_port; /* nobody else slipped in */
+    int error = errno;
+    if (listener >= 0)
+        close(listener);
+    if (same)
+        return 0;
+    snprintf(why, WIRE_MESSAGE_BYTES, "TCP over loopback: %s (a local node needs it)", strerror(error));
+    if (pair[0] >= 0)
+        close(pair[0]);
+    if (pair[1] >= 0)
+        close(pair[1]);
+    return -ECONNABORTED;
+}
+
+static int guarded(int fd)
+{
+    int moved = fdguard_move(fd);
+    return moved < 0 ? fd : moved;
+}
+
+static _Noreturn void peer_begin(const struct session_node *node, unsigned number, int engine_fd, int thread_socket)
+{
+    char why[WIRE_MESSAGE_BYTES];
+    struct wire_hello hello;
+    struct channel *engine;
+    heap_fork_child();
+    session_hello(&hello, number);
+    setsid();
+    for (int signal = 1; signal <= 64; signal++) {
+        struct {
+            uint64_t handler, flags, restorer, mask;
+        } plain = {0};
+        if (signal != SIGKILL && signal != SIGSTOP)
+            syscall(SYS_rt_sigaction, signal, &plain, NULL, sizeof plain.mask);
+    }
+    /* Only the two ends and the way to tell the user are kept. */
+    int null = open("/dev/null", O_RDWR);
+    dup2(null, 0);
+    dup2(null, 1);
+    int keep[2] = {fcntl(engine_fd, F_DUPFD_CLOEXEC, 3), fcntl(thread_socket, F_DUPFD_CLOEXEC, 3)};
+    int low = keep[0] < keep[1] ? keep[0] : keep[1], high = keep[0] < keep[1] ? keep[1] : keep[0];
+    if (low > 3)
+        syscall(SYS_close_range, 3, low - 1, 0);
+    if (high > low + 1)
+        syscall(SYS_close_range, low + 1, high - 1, 0);
+    syscall(SYS_close_range, high + 1, ~0u, 0);
+    munmap((void *)SPAN_ZONE_START, SPAN_ZONE_END - SPAN_ZONE_START);
+    sched_setaffinity(0, sizeof node->cpus, &node->cpus);
+    prctl(PR_SET_NAME, "span-peer", 0, 0, 0);
+    int ignored = chdir("/");
+    (void)ignored;
+    thread_fork_child(thread_self());
+    thread_unregister(thread_self());
+    peer_key = NULL;
+    int status = SPAN_EXIT_FAILURE;
+    if (channel_accept(keep[0], NULL, 1000, &engine, why) == 0)
+        status = peer_run(engine, keep[1], &hello);
+    else
+        span_warn("peer: %s", why);
+    for (;;)
+        syscall(SYS_exit_group, status);
+}
+
+int session_local_start(struct session_node *node, unsigned number, struct channel **engine,
+                        char why[WIRE_MESSAGE_BYTES])
+{
+    int pair[2], sockets[2];
+    int result = tcp_pair(pair, why);
+    if (result < 0)
+        return result;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) != 0) {
+        snprintf(why, WIRE_MESSAGE_BYTES, "socketpair: %s", strerror(errno));
+        close(pair[0]);
+        close(pair[1]);
+        return -EMFILE;
+    }
+    uint64_t mask = thread_block_signals();
+    heap_fork_prepare();
+    long pid = syscall(SYS_clone, 0, 0, 0, 0, 0);
+    if (pid == 0)
+        peer_begin(node, number, pair[1], sockets[1]);
+    int error = errno;
+    heap_fork_parent();
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof mask);
+    close(pair[1]);
+    close(sockets[1]);
+    if (pid < 0) {
+        close(pair[0]);
+        close(sockets[0]);
+        snprintf(why, WIRE_MESSAGE_BYTES, "fork: %s", strerror(error));
+        return -error;
+    }
+    node->thread_socket = guarded(sockets[0]);
+    return channel_accept(guarded(pair[0]), NULL, 1000, engine, why);
+}
+
+int session_local_thread(struct session_node *node, struct channel **channel, char why[WIRE_MESSAGE_BYTES])
+{
+    int pair[2];
+    int result = tcp_pair(pair, why);
+    if (result < 0)
+        return result;
+    char byte = 0, control[CMSG_SPACE(sizeof(int))];
+    memset(control, 0, sizeof control);
+    struct iovec part = {&byte, 1};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control,
+                             .msg_controllen = sizeof control};
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(header), &pair[1], sizeof(int));
+    ssize_t sent = sendmsg(node->thread_socket, &message, MSG_NOSIGNAL);
+    close(pair[1]);
+    if (sent < 0) {
+        close(pair[0]);
+        snprintf(why, WIRE_MESSAGE_BYTES, "the peer takes no more threads");
+        return -EPIPE;
+    }
+    return channel_accept(guarded(pair[0]), NULL, 1000, channel, why);
+}

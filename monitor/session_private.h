@@ -1,0 +1,29 @@
+/* Between session.c and session_local.c. */
+#ifndef MONITOR_SESSION_PRIVATE_H
+#define MONITOR_SESSION_PRIVATE_H
+
+#include <sched.h>
+
+#include "monitor/session.h"
+#include "monitor/statistics.h"
+
+struct session_node {
+    char name[SESSION_ADDRESS_BYTES]; /* of a remote node: its address */
+    bool local;
+    unsigned cpu_count;
+    cpu_set_t cpus; /* of a local node */
+    int thread_socket; /* of a local peer: takes descriptors of thread channels */
+};
+
+void session_hello(struct wire_hello *hello, unsigned node);
+/* Makes the runtime process of a peer on this machine: a copy of this one, which gives up all of the program. */
+int session_local_start(struct session_node *node, unsigned number, struct channel **engine,
+                        char why[WIRE_MESSAGE_BYTES]);
+/* A thread channel to it. */
+int session_local_thread(struct session_node *node, struct channel **channel, char why[WIRE_MESSAGE_BYTES]);
+const char *session_node_name(unsigned node);
+unsigned session_node_threads(unsigned node);
+/* For spanctl: as at the end, while the session runs. */
+void session_statistics(struct statistics_session *session, struct wire_statistics all[NODES_MAX]);
+
+#endif

@@ -1,0 +1,273 @@
+/*
+ * Shadows: serving the active half's calls and questions, and moving threads between nodes.
+ *
+ * The shadow runs the same handlers as a local thread would, on the thread's own kernel thread, so that tid, credentials,
+ * signal mask and blocking are those of the thread. Signals stay open while it serves; only before it sleeps are they
+ * blocked, looked at once more and opened by ppoll, so that none is slept over.
+ */
+#include "monitor/shadow.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "monitor/calls.h"
+#include "monitor/context.h"
+#include "monitor/fatal.h"
+#include "monitor/process.h"
+#include "monitor/session.h"
+#include "monitor/space.h"
+#include "runtime/channel.h"
+#include "runtime/pager.h"
+
+static _Atomic uint64_t migrations;
+
+void shadow_counters(uint64_t *out)
+{
+    *out = atomic_load(&migrations);
+}
+
+static void message_send(struct thread *thread, enum wire_type type, const void *payload, size_t bytes)
+{
+    struct iovec part = {(void *)(uintptr_t)payload, bytes};
+    int result = channel_send(thread->channel, type, &part, 1);
+    if (result < 0)
+        span_fatal("lost node %u: %s while thread %d ran there", thread->node, strerror(-result), thread->tid);
+}
+
+/* Waits for the next frame. Signals that arrive are queued in the thread and make the active half come home. */
+static void frame_wait(struct thread *thread, struct wire_frame *frame)
+{
+    bool asked = false;
+    int ready = channel_wait(thread->channel, NULL, 0);
+    while (ready == 0 || ready == -EINTR) {
+        thread_block_signals();
+        if (atomic_load(&thread->pending) && !asked) {
+            asked = true;
+            pager_interrupt(thread->node, thread->number);
+        }
+        uint64_t open = asked ? ~SIGNALS_SYNCHRONOUS : thread->mask & ~SIGNALS_OURS;
+        sigset_t mask;
+        memset(&mask, 0, sizeof mask);
+        memcpy(&mask, &open, sizeof open);
+        ready = channel_wait(thread->channel, &mask, -1);
+        if (!atomic_load(&thread->pending))
+            thread_set_mask(thread->mask & ~SIGNALS_OURS);
+    }
+    if (ready == 1)
+        ready = channel_receive(thread->channel, frame, thread->context, CONTEXT_BYTES_MAX);
+    if (ready < 0)
+        span_fatal("lost node %u: %s while thread %d ran there", thread->node,
+                   ready == -EPIPE ? "the connection ended" : strerror(-ready), thread->tid);
+}
+
+static void serve_call(struct thread *thread)
+{
+    struct wire_call call;
+    memcpy(&call, thread->context, sizeof call);
+    atomic_store(&thread->activity, THREAD_IN_CALL);
+    struct wire_result result = {0};
+    result.value = call_handle(thread, call.number, call.arguments, NULL);
+    if (result.value == RESULT_RESTART_SYS || result.value == RESULT_RESTART_NOINT || atomic_load(&thread->pending) ||
+        atomic_load(&thread->target) >= 0)
+        result.flags |= WIRE_RESULT_COME_HOME;
+    atomic_store(&thread->activity, THREAD_SHADOWS);
+    message_send(thread, WIRE_CALL_RESULT, &result, sizeof result);
+}
+
+static void serve_mapping(struct thread *thread)
+{
+    struct wire_fault fault;
+    struct wire_mapping mapping;
+    memcpy(&fault, thread->context, sizeof fault);
+    space_peer_lookup(thread->node, &fault, &mapping);
+    message_send(thread, WIRE_MAPPING, &mapping, sizeof mapping);
+}
+
+static void channel_back(struct thread *thread)
+{
+    session_channel_give(thread->node, thread->channel);
+    thread->channel = NULL;
+}
+
+/* The active half came home for a call on the thread itself: carries it out, and goes back when nothing keeps it here. */
+static void call_at_home(struct thread *thread, const struct wire_context *context)
+{
+    unsigned peer = thread->node;
+    struct registers *registers = (struct registers *)(thread->monitor_rsp - REGISTERS_BYTES);
+    context_to_registers(thread, context, registers);
+    registers->g[REG_RAX] = context->call;
+    thread->node = HOME_NODE;
+    thread->classes = call_classes_home();
+    atomic_store(&thread->activity, THREAD_IN_CALL);
+    thread_set_mask(thread->mask & ~SIGNALS_OURS);
+    call_slow(registers);
+    thread_block_signals();
+    if (!session_distributed() || atomic_load(&thread->pending) || atomic_load(&thread->target) >= 0 ||
+        thread->restart) {
+        thread_set_mask(thread->mask & ~SIGNALS_OURS);
+        session_thread_moved(peer, HOME_NODE);
+        syscall_leave(registers);
+    }
+    thread->node = peer;
+    context_capture(thread, registers);
+}
+
+/* The active half is home. Returns when it goes to a peer (again): thread->node and thread->context say where and what. */
+static void came_home(struct thread *thread, size_t bytes)
+{
+    struct wire_context *context = thread->context;
+    if (!context_valid(context, bytes))
+        span_fatal("node %u sent a malformed context for thread %d", thread->node, thread->tid);
+    thread_block_signals();
+    channel_back(thread);
+    atomic_fetch_and(&thread->pending, ~PENDING_MOVE);
+    int target = atomic_exchange(&thread->target, -1);
+    unsigned peer = thread->node;
+    atomic_fetch_add(&migrations, 1);
+    if (context->reason == WIRE_REASON_CALL) {
+        if (target >= 0)
+            atomic_store(&thread->target, target);
+        call_at_home(thread, context);
+        return;
+    }
+    bool stays = context->reason == WIRE_REASON_FAULT || target == HOME_NODE || context->call != WIRE_NO_CALL ||
+                 atomic_load(&thread->pending);
+    if (!stays) {
+        if (target > 0) {
+            session_thread_moved(peer, (unsigned)target);
+            thread->node = (unsigned)target;
+        }
+        return;
+    }
+    session_thread_moved(peer, HOME_NODE);
+    thread->node = HOME_NODE;
+    thread->classes = call_classes_home();
+    if (context->call == WIRE_NO_CALL)
+        context_resume(thread, context);
+    /* A call was cut short at home; its result stands in RAX as RESULT_RESTART_*. */
+    struct registers *registers = (struct registers *)(thread->monitor_rsp - REGISTERS_BYTES);
+    context_to_registers(thread, context, registers);
+    thread->restart = (long)registers->g[REG_RAX];
+    thread->restart_call = context->call;
+    if (!(atomic_load(&thread->pending) & PENDING_SIGNAL) || !signal_deliver(thread, registers))
+        signal_restart(thread, registers);
+    thread_set_mask(thread->mask & ~SIGNALS_OURS);
+    syscall_leave(registers);
+}
+
+static void start_send(struct thread *thread)
+{
+    thread->channel = session_channel_take(thread->node);
+    if (!thread->channel)
+        span_fatal("node %u takes no more threads", thread->node);
+    atomic_fetch_add(&migrations, 1);
+    atomic_store(&thread->activity, THREAD_SHADOWS);
+    message_send(thread, WIRE_THREAD_START, thread->context,
+                 sizeof *thread->context + thread->context->xsave_bytes);
+    if (!atomic_load(&thread->pending))
+        thread_set_mask(thread->mask & ~SIGNALS_OURS);
+}
+
+_Noreturn void shadow_run(struct thread *thread, const struct wire_context *context)
+{
+    if (context != thread->context)
+        memcpy(thread->context, context, sizeof *context + context->xsave_bytes);
+    start_send(thread);
+    for (;;) {
+        struct wire_frame frame;
+        frame_wait(thread, &frame);
+        if (frame.type == WIRE_CALL && frame.bytes == sizeof(struct wire_call)) {
+            serve_call(thread);
+        } else if (frame.type == WIRE_MAPPING_REQUEST && frame.bytes == sizeof(struct wire_fault)) {
+            serve_mapping(thread);
+        } else if (frame.type == WIRE_THREAD_EXIT && frame.bytes == sizeof(struct wire_call)) {
+            struct wire_call call;
+            memcpy(&call, thread->context, sizeof call);
+            thread_block_signals();
+            channel_back(thread);
+            process_exit_thread(thread, (int)call.arguments[0]);
+        } else if (frame.type == WIRE_THREAD_RETURN) {
+            came_home(thread, frame.bytes);
+            start_send(thread);
+        } else {
+            span_fatal("node %u sent a malformed message (type %u, %u bytes) for thread %d", thread->node,
+                       frame.type, frame.bytes, thread->tid);
+        }
+    }
+}
+
+/* ---- leaving home -------------------------------------------------------------------------------------------------- */
+
+static void depart(void *argument)
+{
+    struct thread *thread = argument;
+    thread_block_signals();
+    int target = atomic_exchange(&thread->target, -1);
+    if (target > 0 && session_use_peers()) {
+        session_thread_moved(HOME_NODE, (unsigned)target);
+        thread->node = (unsigned)target;
+        shadow_run(thread, thread->context);
+    }
+    context_resume(thread, thread->context);
+}
+
+void shadow_interrupted(struct thread *thread, struct frame_ucontext *context)
+{
+    if (atomic_load(&thread->target) <= 0) {
+        atomic_store(&thread->target, -1);
+        return;
+    }
+    context_capture_frame(thread, context);
+    context->g[REG_RIP] = (uint64_t)monitor_enter;
+    context->g[REG_RDI] = (uint64_t)thread;
+    context->g[REG_RSI] = (uint64_t)depart;
+    context->g[REG_RSP] = thread->monitor_rsp - 512;
+    context->sigmask = ~SIGNALS_SYNCHRONOUS;
+}
+
+void shadow_depart_call(struct thread *thread, const struct registers *registers)
+{
+    atomic_fetch_and(&thread->pending, ~PENDING_MOVE);
+    if (atomic_load(&thread->target) <= 0) {
+        atomic_store(&thread->target, -1);
+        return;
+    }
+    thread_block_signals();
+    context_capture(thread, registers);
+    stack_run((void *)(thread->monitor_rsp - 512), depart, thread);
+}
+
+struct migrate_request {
+    pid_t tid;
+    unsigned node;
+    int result;
+};
+
+static bool migrate_one(struct thread *thread, void *argument)
+{
+    struct migrate_request *request = argument;
+    if (thread->tid != request->tid)
+        return true;
+    request->result = 0;
+    unsigned at = thread->node;
+    if (at == request->node)
+        return false;
+    atomic_store(&thread->target, (int)request->node);
+    if (at == HOME_NODE)
+        signal_interrupt(thread->tid);
+    else
+        pager_interrupt(at, thread->number);
+    return false;
+}
+
+int shadow_migrate(pid_t tid, unsigned node)
+{
+    struct migrate_request request = {tid, node, -ESRCH};
+    if (node >= session_node_count())
+        return -EINVAL;
+    if (node != HOME_NODE && !session_use_peers())
+        return -EIO;
+    thread_each(migrate_one, &request);
+    return request.result;
+}

@@ -1,0 +1,417 @@
+/*
+ * Signals: catching them in whatever state the thread is, and the calls that steer them.
+ *
+ * Two states: the program's own code, where a frame is built and resumed at once (monitor/signal_frame.c); and the
+ * monitor, where the signal is queued in the thread and everything else blocked until the call in progress, cut short at
+ * its system call instruction, has come back to the exit path.
+ */
+#include "monitor/signal.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "monitor/active.h"
+#include "monitor/calls.h"
+#include "monitor/fatal.h"
+#include "monitor/patching.h"
+#include "monitor/process.h"
+#include "monitor/shadow.h"
+#include "monitor/signal_private.h"
+#include "syscall/patch.h"
+#include "syscall/site.h"
+
+#ifndef SA_RESTORER
+#define SA_RESTORER 0x04000000
+#endif
+#define SIGINFO_USER_DISPATCH 2
+#define ARCH_X86_64 0xc000003eu
+
+static void host_install(int signal, uint64_t flags)
+{
+    struct signal_action host = {
+        .handler = (uint64_t)signal_entry,
+        .flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART | SA_RESTORER | flags,
+        .restorer = (uint64_t)signal_restorer,
+        .mask = ~SIGNALS_SYNCHRONOUS,
+    };
+    long result = syscall(SYS_rt_sigaction, signal, &host, NULL, sizeof host.mask);
+    SPAN_ASSERT(result == 0);
+}
+
+static void host_plain(int signal, uint64_t handler, uint64_t flags)
+{
+    struct signal_action host = {.handler = handler, .flags = SA_RESTORER | flags,
+                                 .restorer = (uint64_t)signal_restorer};
+    syscall(SYS_rt_sigaction, signal, &host, NULL, sizeof host.mask);
+}
+
+void signal_initialise(void)
+{
+    struct process *process = &process_first;
+    for (int signal = 1; signal <= 64; signal++) {
+        struct signal_action old = {0};
+        if (syscall(SYS_rt_sigaction, signal, NULL, &old, sizeof old.mask) == 0 &&
+            old.handler == (uint64_t)SIG_IGN)
+            process->actions[signal].handler = (uint64_t)SIG_IGN;
+        if (SIGNALS_OURS & SIGNAL_BIT(signal))
+            host_install(signal, SIGNALS_SYNCHRONOUS & SIGNAL_BIT(signal) ? SA_NODEFER : 0);
+    }
+}
+
+void signal_interrupt(pid_t tid)
+{
+    siginfo_t info = {.si_signo = SIGNAL_INTERRUPT, .si_code = SI_QUEUE};
+    info.si_pid = getpid();
+    info.si_value.sival_ptr = (void *)SIGNAL_INTERRUPT_VALUE;
+    syscall(SYS_rt_tgsigqueueinfo, getpid(), tid, SIGNAL_INTERRUPT, &info);
+}
+
+static bool interrupt_is_ours(int signal, const siginfo_t *info)
+{
+    return signal == SIGNAL_INTERRUPT && info->si_code == SI_QUEUE &&
+           (uint64_t)info->si_value.sival_ptr == SIGNAL_INTERRUPT_VALUE && info->si_pid == getpid();
+}
+
+/* The program's own code, or the kernel's vDSO called by it; not the crossing, which runs before the flag is set. */
+static bool in_program(const struct frame_ucontext *context, bool in_monitor)
+{
+    uint64_t at = context->g[REG_RIP];
+    return at < SPAN_ZONE_END || (!in_monitor && (at < (uint64_t)entry_text_start || at >= (uint64_t)entry_text_end));
+}
+
+static bool between(uint64_t value, const char *first, const char *last)
+{
+    return value >= (uint64_t)first && value <= (uint64_t)last;
+}
+
+/* A call that dispatch caught: goes on in the common entry as if the program had jumped there. */
+static void dispatch(struct frame_ucontext *context)
+{
+    context->g[REG_RCX] = patch_translate_return(context->g[REG_RIP]);
+    context->g[REG_R11] = context->g[REG_EFL];
+    context->g[REG_RIP] = (uint64_t)syscall_entry;
+}
+
+bool signal_dispatch(int signal, const siginfo_t *info, struct frame_ucontext *context, bool in_monitor)
+{
+    if (signal != SIGSYS || info->si_code != SIGINFO_USER_DISPATCH)
+        return false;
+    if (info->si_arch != ARCH_X86_64) {
+        context->g[REG_RAX] = (uint64_t)-ENOSYS; /* int 0x80: the 32-bit table is not ours */
+        return true;
+    }
+    uint64_t after = context->g[REG_RIP];
+    if (in_monitor || (after < SPAN_ZONE_END && patching_wanted() && site_hit(after - 2)))
+        return false;
+    dispatch(context);
+    return true;
+}
+
+/* The kernel's vDSO made it on behalf of the monitor. */
+static void monitor_call(struct frame_ucontext *context)
+{
+    long result = syscall((long)context->g[REG_RAX], context->g[REG_RDI], context->g[REG_RSI], context->g[REG_RDX],
+                          context->g[REG_R10], context->g[REG_R8], context->g[REG_R9]);
+    context->g[REG_RAX] = result == -1 ? (uint64_t)-errno : (uint64_t)result;
+}
+
+static void dispatch_slow(struct frame_ucontext *context, bool in_monitor)
+{
+    uint64_t site = context->g[REG_RIP] - 2;
+    if (in_monitor) {
+        monitor_call(context);
+        return;
+    }
+    if (patch_site(site) == PATCH_DOUBTFUL)
+        site_refuse(site);
+    dispatch(context);
+}
+
+/* Faults of our own accesses to the program's memory go on at a label. True when it was one. */
+static bool fault_of_copy(struct frame_ucontext *context)
+{
+    uint64_t at = context->g[REG_RIP];
+    if (at == (uint64_t)user_copy_start)
+        context->g[REG_RIP] = (uint64_t)user_copy_fault;
+    else if (at == (uint64_t)user_exchange_start)
+        context->g[REG_RIP] = (uint64_t)user_exchange_fault;
+    else if (at == (uint64_t)entry_probe0 || at == (uint64_t)entry_probe1 ||
+             at == (uint64_t)entry_probe0_path1 || at == (uint64_t)entry_probe1_path1)
+        context->g[REG_RIP] = (uint64_t)entry_direct;
+    else
+        return false;
+    return true;
+}
+
+/*
+ * Interrupted in the monitor with something to do before the program goes on: leaves the windows in which "nothing is
+ * pending" has been tested already. True when the thread turns out to be in the program after all: a direct call that has
+ * just returned.
+ */
+static bool windows_leave(struct thread *thread, struct frame_ucontext *context)
+{
+    uint64_t at = context->g[REG_RIP];
+    if (at == (uint64_t)direct_after) {
+        context->g[REG_RIP] = thread->return_address;
+        return true;
+    }
+    if (between(at, direct_check, direct_call)) {
+        bool begun = at == (uint64_t)direct_call && context->g[REG_RCX] == (uint64_t)direct_after;
+        thread->restart = begun ? RESULT_RESTART_SYS : RESULT_RESTART_NOINT;
+        context->g[REG_RIP] = (uint64_t)direct_abort;
+    } else if (between(at, gadget_check, gadget_call)) {
+        bool begun = at == (uint64_t)gadget_call && context->g[REG_RCX] == (uint64_t)gadget_after;
+        context->g[REG_RIP] = (uint64_t)(begun ? gadget_after : gadget_abort);
+        if (begun)
+            context->g[REG_RAX] = (uint64_t)RESULT_RESTART_SYS;
+    } else if (at >= (uint64_t)leave_start && at < (uint64_t)leave_end) {
+        context->g[REG_RIP] = (uint64_t)leave_start;
+    }
+    return false;
+}
+
+static void queue(struct thread *thread, const siginfo_t *info, struct frame_ucontext *context)
+{
+    if (thread->signal_count < THREAD_SIGNALS_MAX) /* more only when faults are sent by hand: those do not queue */
+        thread->signals[thread->signal_count++] = *info;
+    atomic_fetch_or(&thread->pending, PENDING_SIGNAL);
+    context->sigmask = ~SIGNALS_SYNCHRONOUS;
+}
+
+static void asynchronous(struct thread *thread, const siginfo_t *info, struct frame_ucontext *context,
+                         bool in_monitor)
+{
+    if (in_program(context, in_monitor) || windows_leave(thread, context)) {
+        struct signal_action action;
+        if (signal_take_action(thread, info->si_signo, &action))
+            signal_frame_now(thread, &action, info, context);
+        else
+            context->sigmask = thread->mask & ~SIGNALS_OURS;
+        return;
+    }
+    queue(thread, info, context);
+}
+
+/* No handler of the program's can have it: the kernel's default, which ends the process with the right status. */
+static void default_action(const siginfo_t *info, struct frame_ucontext *context)
+{
+    int signal = info->si_signo;
+    host_plain(signal, (uint64_t)SIG_DFL, 0);
+    context->sigmask &= ~SIGNAL_BIT(signal);
+    if (info->si_code <= 0 || signal == SIGTRAP || signal == SIGSYS)
+        syscall(SYS_rt_tgsigqueueinfo, getpid(), syscall(SYS_gettid), signal, info);
+    /* Otherwise the instruction faults again on return. */
+}
+
+static void synchronous(struct thread *thread, const siginfo_t *info, struct frame_ucontext *context,
+                        bool in_monitor)
+{
+    int signal = info->si_signo;
+    if (info->si_code > 0 && fault_of_copy(context))
+        return;
+    uint64_t resume;
+    if (signal == SIGTRAP && info->si_code > 0 && patch_trap(context->g[REG_RIP] - 1, &resume)) {
+        context->g[REG_RIP] = resume;
+        return;
+    }
+    if (!in_program(context, in_monitor)) {
+        if (info->si_code <= 0) { /* sent by somebody */
+            if (!windows_leave(thread, context)) {
+                queue(thread, info, context);
+                return;
+            }
+        } else {
+            host_plain(signal, (uint64_t)SIG_DFL, 0);
+            span_warn("internal error: signal %d at %#lx (image at %#lx), address %p; please report", signal,
+                      context->g[REG_RIP], (uint64_t)__extension__({
+                          extern const char __executable_start[];
+                          __executable_start;
+                      }),
+                      info->si_addr);
+            return;
+        }
+    }
+    if (active_is_peer()) {
+        active_fault(thread, info, context);
+        return;
+    }
+    struct signal_action action;
+    bool blocked = thread->mask & SIGNAL_BIT(signal);
+    if (info->si_code <= 0 && blocked) {
+        /* Sent while blocked, and we never block it: keep it until the mask allows it. */
+        signal_hold(thread, info);
+        return;
+    }
+    if (!blocked && signal_take_action(thread, signal, &action)) {
+        signal_frame_now(thread, &action, info, context);
+        return;
+    }
+    if (info->si_code <= 0 && signal_is_ignored(thread, signal))
+        return;
+    default_action(info, context);
+}
+
+static void interrupted(struct thread *thread, struct frame_ucontext *context, bool in_monitor)
+{
+    if (in_program(context, in_monitor) || windows_leave(thread, context)) {
+        if (context->g[REG_RIP] >= SPAN_ZONE_END)
+            return; /* in the vDSO: the asker asks again */
+        if (active_is_peer())
+            active_interrupted(thread, context);
+        else
+            shadow_interrupted(thread, context);
+        return;
+    }
+    atomic_fetch_or(&thread->pending, PENDING_MOVE);
+}
+
+void signal_handle(int signal, siginfo_t *info, struct frame_ucontext *context, bool in_monitor)
+{
+    struct thread *thread = thread_self();
+    if (signal == SIGSYS && info->si_code == SIGINFO_USER_DISPATCH)
+        dispatch_slow(context, in_monitor);
+    else if (interrupt_is_ours(signal, info))
+        interrupted(thread, context, in_monitor);
+    else if (SIGNALS_SYNCHRONOUS & SIGNAL_BIT(signal))
+        synchronous(thread, info, context, in_monitor);
+    else
+        asynchronous(thread, info, context, in_monitor);
+}
+
+bool signal_deliver(struct thread *thread, struct registers *registers)
+{
+    bool handled = false;
+    uint64_t before = thread_block_signals();
+    (void)before;
+    atomic_fetch_and(&thread->pending, ~PENDING_SIGNAL);
+    for (unsigned i = 0; i < thread->signal_count; i++) {
+        struct signal_action action;
+        siginfo_t info = thread->signals[i];
+        if (!signal_take_action(thread, info.si_signo, &action)) {
+            if (!signal_is_ignored(thread, info.si_signo)) {
+                /* The program has gone back to the default meanwhile: let the kernel carry it out. */
+                syscall(SYS_rt_tgsigqueueinfo, getpid(), syscall(SYS_gettid), info.si_signo, &info);
+            }
+            continue;
+        }
+        if (thread->restart) {
+            if (thread->restart == RESULT_RESTART_SYS && !(action.flags & SA_RESTART)) {
+                registers->g[REG_RAX] = (uint64_t)-EINTR;
+                thread->restart = 0;
+            } else {
+                signal_restart(thread, registers);
+            }
+        }
+        signal_frame_registers(thread, &action, &info, registers);
+        handled = true;
+    }
+    thread->signal_count = 0;
+    thread_set_mask(thread->mask & ~SIGNALS_OURS);
+    return handled;
+}
+
+void signal_restart(struct thread *thread, struct registers *registers)
+{
+    if (!thread->restart)
+        return;
+    thread->restart = 0;
+    registers->g[REG_RIP] = call_restart_address(registers->g[REG_RIP]);
+    registers->g[REG_RAX] = thread->restart_call;
+}
+
+long signal_call_action(int signal, uint64_t new_action, uint64_t old_action, uint64_t size)
+{
+    if (size != sizeof(uint64_t))
+        return -EINVAL;
+    if (signal < 1 || signal > 64 || (new_action && (signal == SIGKILL || signal == SIGSTOP)))
+        return -EINVAL;
+    struct signal_action action;
+    if (new_action && user_copy(&action, (const void *)new_action, sizeof action))
+        return -EFAULT;
+    struct process *process = thread_self()->process;
+    pthread_mutex_lock(&process->lock);
+    struct signal_action old = process->actions[signal];
+    if (new_action) {
+        action.mask &= ~(SIGNAL_BIT(SIGKILL) | SIGNAL_BIT(SIGSTOP));
+        process->actions[signal] = action;
+        bool ours = SIGNALS_OURS & SIGNAL_BIT(signal);
+        if (!ours && action.handler > (uint64_t)SIG_IGN)
+            host_install(signal, action.flags & (SA_NOCLDSTOP | SA_NOCLDWAIT));
+        else if (!ours)
+            host_plain(signal, action.handler, action.flags & (SA_NOCLDSTOP | SA_NOCLDWAIT));
+    }
+    pthread_mutex_unlock(&process->lock);
+    if (old_action && user_copy((void *)old_action, &old, sizeof old))
+        return -EFAULT;
+    return 0;
+}
+
+long signal_call_procmask(int how, uint64_t set, uint64_t old, uint64_t size)
+{
+    struct thread *thread = thread_self();
+    if (size != sizeof(uint64_t))
+        return -EINVAL;
+    uint64_t mask = 0, before = thread->mask;
+    if (set) {
+        if (user_copy(&mask, (const void *)set, sizeof mask))
+            return -EFAULT;
+        mask &= ~(SIGNAL_BIT(SIGKILL) | SIGNAL_BIT(SIGSTOP));
+        if (how == SIG_BLOCK)
+            mask |= before;
+        else if (how == SIG_UNBLOCK)
+            mask = before & ~mask;
+        else if (how != SIG_SETMASK)
+            return -EINVAL;
+        /* Block first: what arrives between must not find a mask that the program does not have. */
+        thread_block_signals();
+        thread->mask = mask;
+        if (!(atomic_load(&thread->pending) & PENDING_SIGNAL))
+            thread_set_mask(mask & ~SIGNALS_OURS);
+        signal_release(thread);
+    }
+    if (old && user_copy((void *)old, &before, sizeof before))
+        return -EFAULT;
+    return 0;
+}
+
+static bool on_alternate(const struct thread *thread, uint64_t sp)
+{
+    const stack_t *stack = &thread->alternate;
+    return !(stack->ss_flags & SS_AUTODISARM_FLAG) && stack->ss_size &&
+           sp - (uint64_t)stack->ss_sp < stack->ss_size;
+}
+
+long signal_call_altstack(struct thread *thread, uint64_t new_stack, uint64_t old_stack, uint64_t sp)
+{
+    stack_t stack, old = thread->alternate;
+    bool inside = on_alternate(thread, sp);
+    old.ss_flags = old.ss_size == 0 ? SS_DISABLE : (inside ? SS_ONSTACK : 0) | (old.ss_flags & SS_AUTODISARM_FLAG);
+    if (new_stack) {
+        if (user_copy(&stack, (const void *)new_stack, sizeof stack))
+            return -EFAULT;
+        if (inside)
+            return -EPERM;
+        int mode = stack.ss_flags & ~SS_AUTODISARM_FLAG;
+        if (mode != SS_DISABLE && mode != SS_ONSTACK && mode != 0)
+            return -EINVAL;
+        if (mode == SS_DISABLE) {
+            stack.ss_size = 0;
+            stack.ss_sp = NULL;
+        } else if (stack.ss_size < 2048) {
+            return -ENOMEM;
+        }
+        thread->alternate = stack;
+    }
+    if (old_stack && user_copy((void *)old_stack, &old, sizeof old))
+        return -EFAULT;
+    return 0;
+}
+
+void signal_before_exec(struct process *process)
+{
+    for (int signal = 1; signal <= 64; signal++)
+        if ((SIGNALS_OURS & SIGNAL_BIT(signal)) && process->actions[signal].handler == (uint64_t)SIG_IGN)
+            host_plain(signal, (uint64_t)SIG_IGN, 0);
+}

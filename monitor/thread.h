@@ -1,0 +1,127 @@
+/*
+ * Threads of the program as the monitor sees them, on every node, and the pool their memory comes from.
+ * Not for what they do: calls (monitor/calls.h), signals (monitor/signal.h), moving (monitor/shadow.h, monitor/active.h).
+ */
+#ifndef MONITOR_THREAD_H
+#define MONITOR_THREAD_H
+
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "monitor/thread_offsets.h"
+#include "runtime/wire.h"
+#include "syscall/entry.h"
+
+struct channel;
+struct process;
+
+/* struct thread.pending */
+#define PENDING_SIGNAL 1u /* signals wait in thread.signals */
+#define PENDING_MOVE   2u /* home: go to thread.target; peer: go home */
+
+/* What a thread is doing, for spanctl and the watchdog. */
+enum thread_activity {
+    THREAD_RUNS_HERE, /* the program's code, on this node */
+    THREAD_SHADOWS,   /* its active half is on thread.node */
+    THREAD_IN_CALL,   /* a call is being carried out here */
+};
+
+#define THREAD_SIGNALS_MAX 8
+
+struct thread {
+    struct thread *self;
+    void (*entry)(void);
+    uint64_t app_rsp, monitor_rsp, app_fs, monitor_fs, return_address;
+    const uint8_t *classes;
+    void *xsave;
+    uint64_t xfeatures;
+    _Atomic uint32_t pending;
+    uint32_t fsgsbase;
+    uint64_t site;
+    struct registers *leaving;
+    uint32_t fd_floor;
+    uint32_t in_monitor;
+    void *clock_gettime, *gettimeofday, *time, *clock_getres, *getcpu;
+    uint64_t calls_local; /* carried out on this node */
+
+    pid_t tid, pid;
+    uint32_t number; /* in the session, 1.. */
+    struct process *process;
+    uint64_t mask; /* the program's signal mask */
+    uint64_t clear_tid; /* the program's clear_child_tid, 0: none */
+    uint64_t robust_list;
+    stack_t alternate; /* the program's alternate stack */
+
+    siginfo_t signals[THREAD_SIGNALS_MAX];
+    unsigned signal_count;
+    long restart;         /* RESULT_RESTART_* of the call that is being left, or 0 */
+    uint64_t restart_call;
+
+    unsigned node;         /* home: where its active half is */
+    _Atomic int target;    /* home: node to move to, -1 none */
+    _Atomic int activity;  /* enum thread_activity */
+    struct channel *channel; /* to the other half */
+
+    _Atomic int32_t kernel_alive; /* cleared by the kernel when the kernel thread is gone */
+    void *monitor_tls;
+    uint8_t *memory; /* guard, monitor stack, alternate stack, this, areas */
+    struct wire_context *context; /* one context with its XSAVE area, for moving */
+    uint8_t *frame;  /* area in which context_resume builds its frame */
+    void *exec_scratch; /* of an exec in a process that shares our memory: freed by the parent */
+    size_t exec_scratch_bytes;
+    struct thread *next, *previous; /* registry of live threads */
+    struct thread *free_next;
+    bool in_use;
+
+    pid_t program_tid; /* peer: the thread's tid at home */
+    uint64_t fault_address; /* peer: of the last question about a mapping, and how often in a row */
+    unsigned fault_repeats;
+};
+
+static inline struct thread *thread_self(void)
+{
+    struct thread *thread;
+    __asm__("mov %%gs:0, %0" : "=r"(thread));
+    return thread;
+}
+
+#define MONITOR_STACK_BYTES   (256u * 1024u)
+#define ALTERNATE_STACK_BYTES (64u * 1024u)
+
+/* Once. Learns the vector state's size; false with a line in `why` when the processor or kernel is too old. */
+bool thread_initialise(char why[WIRE_MESSAGE_BYTES]);
+uint64_t thread_xfeatures(void);
+uint32_t thread_xsave_bytes(void);
+
+/* A structure with its memory and monitor TLS, from the pool or new; NULL: no memory. Sets number. */
+struct thread *thread_allocate(void);
+/* Back to the pool, once the kernel thread is gone (kernel_alive is 0) or never was. */
+void thread_release(struct thread *thread);
+/* The first thread of a process adopts the libc thread that runs it: same FS base. */
+struct thread *thread_adopt(void);
+/* Makes the calling kernel thread `thread`: GS base, alternate stack. Signals must be blocked. */
+void thread_bind(struct thread *thread);
+/* Syscall User Dispatch on for this kernel thread. */
+void thread_arm(void);
+
+/* The registry: live threads of this process. `visit` runs under the lock. */
+void thread_register(struct thread *thread);
+void thread_unregister(struct thread *thread);
+unsigned thread_count(void);
+void thread_each(bool (*visit)(struct thread *thread, void *context), void *context);
+/* In a fork child: only `self` is left. */
+void thread_fork_child(struct thread *self);
+
+/* Raw clone of a kernel thread on `thread`'s monitor stack running function(thread). The tid or negative errno. */
+long thread_clone(struct thread *thread, uint64_t flags, int *parent_tid, int *child_tid,
+                  void (*function)(struct thread *));
+
+/* Blocks all signals but the synchronous ones; the kernel's mask before is returned. */
+uint64_t thread_block_signals(void);
+void thread_set_mask(uint64_t mask);
+
+#endif

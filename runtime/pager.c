@@ -1,0 +1,537 @@
+/*
+ * The pager's engine loop: polls the userfaultfd, the engine channels and the jobs, and binds coherence to them.
+ * Not for the protocol (coherence.c), the pages (userfault.c), file pages (pager_file.c) nor for starting it (pager_api.c).
+ *
+ * One thread owns all state. It polls while something came recently, yielding the processor between polls, and learns
+ * from each pause whether that pays: the time it polls grows when the next event came soon and shrinks when it came late.
+ * A yield that takes long shows that somebody else wants this processor. Then sleeping is cheap, since nothing has to
+ * leave an idle state: the rest of that pause is slept. When the other one computes and kept the processor for its slice,
+ * the next pauses are slept as well: a wake-up preempts where a poll would wait for its turn.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "runtime/pager_private.h"
+
+#define SPIN_MAX_NS     200000u /* twice what waking an idle processor costs on a virtual machine */
+#define SPIN_MIN_NS     2000u
+#define TICK_SOON_NS    20000u /* a timer is not worth setting for less */
+#define SHARED_FACTOR   4u      /* a yield that takes so many times the shortest one ran somebody else */
+#define COMPUTED_NS     300000u /* a yield that takes longer ran somebody who computes */
+#define PENALTY_MIN     16u     /* pauses slept at once after that; doubles each time */
+#define PENALTY_MAX     1024u
+#define FRAMES_MAX      64 /* of one node in one turn, so that none starves the others */
+#define YIELD_FIRST_NS  3000u
+#define QUIT_FLUSH_MS   1000
+#define TIMER_SLACK_NS  1000ul
+
+#define EXIT_PROTOCOL 125
+
+uint64_t pager_now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static void pager_line(const char *format, va_list arguments)
+{
+    char line[256];
+    int used = snprintf(line, sizeof line, "ld-span: pager: ");
+    int more = vsnprintf(line + used, sizeof line - (size_t)used - 1, format, arguments);
+    size_t length = strnlen(line, sizeof line - 1);
+    line[length++] = '\n';
+    if (more < 0 || write(STDERR_FILENO, line, length) < 0)
+        return; /* nobody to tell */
+}
+
+void pager_warn(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    pager_line(format, arguments);
+    va_end(arguments);
+}
+
+void pager_fatal(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    pager_line(format, arguments);
+    va_end(arguments);
+    _exit(EXIT_PROTOCOL);
+}
+
+/* ---- latency of faults --------------------------------------------------------------------------------------------- */
+
+static struct pager_clock *clock_slot(struct pager *pager, uint64_t page)
+{
+    return &pager->clocks[(page * 0x9e3779b97f4a7c15ull) >> 56];
+}
+
+static void pager_clock_start(struct pager *pager, uint64_t page, uint64_t now_ns)
+{
+    struct pager_clock *slot = clock_slot(pager, page);
+    if (slot->page != page)
+        *slot = (struct pager_clock){.page = page, .since_ns = now_ns};
+}
+
+void pager_clock_stop(struct pager *pager, uint64_t page)
+{
+    struct pager_clock *slot = clock_slot(pager, page);
+    if (slot->page != page)
+        return;
+    uint64_t taken_ns = pager_now_ns() - slot->since_ns;
+    slot->page = 0;
+    unsigned bucket = taken_ns == 0 ? 0 : 63u - (unsigned)__builtin_clzll(taken_ns);
+    pager->fault_latency[bucket < WIRE_LATENCY_BUCKETS ? bucket : WIRE_LATENCY_BUCKETS - 1]++;
+}
+
+/* ---- operations for coherence ------------------------------------------------------------------------------------- */
+
+void pager_send(struct pager *pager, unsigned node, enum wire_type type, const void *head, size_t head_bytes,
+                const void *data, size_t data_bytes)
+{
+    PAGER_ASSERT(node < NODES_MAX);
+    struct pager_node *to = &pager->nodes[node];
+    if (to->channel == NULL || to->error != 0)
+        return; /* the end of the connection is about to be told to coherence */
+    struct iovec parts[2] = {
+        {.iov_base = (void *)head, .iov_len = head_bytes},
+        {.iov_base = (void *)data, .iov_len = data_bytes},
+    };
+    int count = data_bytes != 0 ? 2 : head_bytes != 0 ? 1 : 0;
+    int result = channel_queue(to->channel, type, parts, count);
+    if (result < 0)
+        to->error = result;
+    to->unsent = true;
+    pager->bytes_out += sizeof(struct wire_frame) + head_bytes + data_bytes;
+}
+
+static void operation_send(void *context, unsigned node, enum wire_type type, const struct wire_page *message,
+                           const void *data)
+{
+    pager_send(context, node, type, message, message != NULL ? sizeof *message : 0, data,
+               data != NULL ? PAGE_BYTES : 0);
+}
+
+static int operation_protect(void *context, uint64_t page)
+{
+    struct pager *pager = context;
+    return userfault_protect(&pager->userfault, page);
+}
+
+static int operation_unprotect(void *context, uint64_t page)
+{
+    struct pager *pager = context;
+    int result = userfault_unprotect(&pager->userfault, page);
+    pager_clock_stop(pager, page);
+    return result;
+}
+
+static int operation_install(void *context, uint64_t page, const void *data, bool writable)
+{
+    struct pager *pager = context;
+    int result = userfault_install(&pager->userfault, page, data, writable);
+    pager_clock_stop(pager, page);
+    return result;
+}
+
+static void operation_wake(void *context, uint64_t page)
+{
+    struct pager *pager = context;
+    userfault_wake(&pager->userfault, page, 1);
+    pager_clock_stop(pager, page);
+}
+
+static int operation_read(void *context, uint64_t page, void *data, bool populate)
+{
+    struct pager *pager = context;
+    return userfault_read(&pager->userfault, page, data, populate);
+}
+
+static int operation_discard(void *context, uint64_t page)
+{
+    struct pager *pager = context;
+    return userfault_discard(&pager->userfault, page);
+}
+
+static uint64_t operation_now_ns(void *context)
+{
+    (void)context;
+    return pager_now_ns();
+}
+
+static void operation_range(void *context, enum wire_type type, const struct wire_range *range)
+{
+    struct pager *pager = context;
+    /* Before the mapping goes: a range that another thread maps there afterwards must stay in the list. */
+    if (type == WIRE_RANGE_DROP) {
+        pager_file_dropped(range->start, range->end);
+        pager_ahead_remove(range->start, range->end);
+    }
+    if (pager->configuration.callbacks->range != NULL)
+        pager->configuration.callbacks->range(type, range);
+    if (range->end > range->start)
+        userfault_wake(&pager->userfault, range->start >> PAGE_SHIFT, (range->end - range->start) >> PAGE_SHIFT);
+}
+
+static void operation_done(void *context, void *job)
+{
+    (void)context;
+    pager_job_finish(job);
+}
+
+const struct coherence_operations pager_operations = {
+    .send = operation_send,
+    .protect = operation_protect,
+    .unprotect = operation_unprotect,
+    .install = operation_install,
+    .wake = operation_wake,
+    .read = operation_read,
+    .discard = operation_discard,
+    .now_ns = operation_now_ns,
+    .range = operation_range,
+    .done = operation_done,
+};
+
+/* ---- one turn of the loop ------------------------------------------------------------------------------------------ */
+
+static bool loop_faults(struct pager *pager)
+{
+    struct userfault_event events[USERFAULT_EVENTS_MAX];
+    int count = userfault_events(&pager->userfault, events);
+    pager->ready = count == USERFAULT_EVENTS_MAX;
+    if (count == 0)
+        return false;
+    uint64_t now_ns = pager_now_ns();
+    bool peer = pager->configuration.node != HOME_NODE;
+    for (int i = 0; i < count; i++) {
+        pager_clock_start(pager, events[i].page, now_ns);
+        if (peer && pager_file_fault(pager, events[i].page))
+            continue;
+        pager_ahead_before(pager, &events[i]);
+        coherence_fault(pager->coherence, events[i].page, events[i].write);
+        pager_ahead_after(pager, &events[i]);
+    }
+    return true;
+}
+
+static void loop_job(struct pager *pager, struct pager_job *job)
+{
+    switch (job->type) {
+    case PAGER_JOB_ADD_NODE:
+        PAGER_ASSERT(job->node < NODES_MAX && pager->nodes[job->node].channel == NULL);
+        pager->nodes[job->node] = (struct pager_node){.channel = job->channel};
+        pager->node_count++;
+        if (pager->configuration.node == HOME_NODE)
+            coherence_node_add(pager->coherence, job->node);
+        pager_job_finish(job);
+        return;
+    case PAGER_JOB_DROP:
+        coherence_drop(pager->coherence, job->start >> PAGE_SHIFT, job->end >> PAGE_SHIFT, job->nodes, job);
+        return;
+    case PAGER_JOB_PROTECT:
+        coherence_protect(pager->coherence, job->start >> PAGE_SHIFT, job->end >> PAGE_SHIFT, job->protection,
+                          job->nodes, job);
+        return;
+    case PAGER_JOB_RECALL:
+        coherence_recall(pager->coherence, job->start >> PAGE_SHIFT, job->end >> PAGE_SHIFT, job->nodes, job);
+        return;
+    case PAGER_JOB_FREEZE:
+        coherence_freeze(pager->coherence, job);
+        return;
+    case PAGER_JOB_THAW:
+        coherence_thaw(pager->coherence);
+        pager_job_finish(job);
+        return;
+    case PAGER_JOB_INTERRUPT: {
+        struct wire_interrupt interrupt = {.thread = job->thread};
+        pager_send(pager, job->node, WIRE_INTERRUPT, &interrupt, sizeof interrupt, NULL, 0);
+        pager_job_finish(job);
+        return;
+    }
+    case PAGER_JOB_STATISTICS:
+        pager_statistics_start(pager, job);
+        return;
+    }
+}
+
+static bool loop_jobs(struct pager *pager)
+{
+    struct pager_job *job = pager_job_take(&pager->queue);
+    if (job == NULL)
+        return false;
+    while (job != NULL) {
+        struct pager_job *next = job->next;
+        loop_job(pager, job);
+        job = next;
+    }
+    return true;
+}
+
+/* Peer: the session is over. The last frames leave before the process does. */
+static void loop_quit(struct pager *pager)
+{
+    struct wire_statistics statistics;
+    struct pager_node *home = &pager->nodes[HOME_NODE];
+    pager_statistics_fill(pager, &statistics);
+    pager_send(pager, HOME_NODE, WIRE_STATISTICS, &statistics, sizeof statistics, NULL, 0);
+    uint64_t deadline_ns = pager_now_ns() + QUIT_FLUSH_MS * 1000000ull;
+    while (home->error == 0 && channel_flush(home->channel) == 0 && pager_now_ns() < deadline_ns) {
+        struct pollfd wait = {.fd = channel_fd(home->channel), .events = POLLOUT};
+        poll(&wait, 1, QUIT_FLUSH_MS);
+    }
+    pager->configuration.callbacks->node_lost(HOME_NODE, 0);
+    _exit(0);
+}
+
+static int loop_frame_peer(struct pager *pager, const struct wire_frame *frame, const void *payload)
+{
+    struct wire_interrupt interrupt;
+    struct wire_statistics statistics;
+    switch (frame->type) {
+    case WIRE_FILE_GRANT:
+        return pager_file_grant(pager, payload, frame->bytes);
+    case WIRE_INTERRUPT:
+        if (frame->bytes != sizeof interrupt)
+            return -EPROTO;
+        memcpy(&interrupt, payload, sizeof interrupt);
+        if (pager->configuration.callbacks->interrupt != NULL)
+            pager->configuration.callbacks->interrupt(interrupt.thread);
+        return 0;
+    case WIRE_STATISTICS_REQUEST:
+        pager_statistics_fill(pager, &statistics);
+        pager_send(pager, HOME_NODE, WIRE_STATISTICS, &statistics, sizeof statistics, NULL, 0);
+        return 0;
+    case WIRE_QUIT:
+        loop_quit(pager);
+        return 0;
+    default:
+        return coherence_message(pager->coherence, HOME_NODE, frame->type, payload, frame->bytes);
+    }
+}
+
+static int loop_frame_home(struct pager *pager, unsigned from, const struct wire_frame *frame, const void *payload)
+{
+    switch (frame->type) {
+    case WIRE_FILE_REQUEST:
+        return pager_file_request(pager, from, payload, frame->bytes);
+    case WIRE_STATISTICS:
+        return pager_statistics_answer(pager, from, payload, frame->bytes);
+    default:
+        return coherence_message(pager->coherence, from, frame->type, payload, frame->bytes);
+    }
+}
+
+/* The connection to `node` has ended, for `node->error`. */
+static void loop_node_end(struct pager *pager, unsigned number)
+{
+    struct pager_node *node = &pager->nodes[number];
+    bool quitting = node->quitting;
+    bool home = pager->configuration.node == HOME_NODE;
+    channel_close(node->channel);
+    *node = (struct pager_node){0};
+    pager->node_count--;
+    size_t pages_lost = home ? coherence_node_lost(pager->coherence, number) : 0;
+    pager_statistics_node_lost(pager, number);
+    if (!quitting && pager->configuration.callbacks->node_lost != NULL)
+        pager->configuration.callbacks->node_lost(number, pages_lost);
+    if (!home)
+        pager_fatal("home is gone: the session cannot go on");
+}
+
+static bool loop_channel(struct pager *pager, unsigned number)
+{
+    struct pager_node *node = &pager->nodes[number];
+    bool home = pager->configuration.node == HOME_NODE;
+    int received = 0;
+    while (node->ready && received < FRAMES_MAX && node->error == 0) {
+        struct wire_frame frame;
+        const void *payload;
+        int result = channel_poll_frame(node->channel, &frame, &payload);
+        if (result == 0) {
+            node->ready = false;
+            break;
+        }
+        if (result < 0) {
+            node->error = result;
+            break;
+        }
+        received++;
+        pager->bytes_in += sizeof frame + frame.bytes;
+        result = home ? loop_frame_home(pager, number, &frame, payload) : loop_frame_peer(pager, &frame, payload);
+        if (result < 0) {
+            pager_warn("node %u: frame of type %u with %u bytes makes no sense: connection ended", number,
+                       (unsigned)frame.type, frame.bytes);
+            node->error = result;
+        }
+    }
+    if (node->unsent && node->error == 0) {
+        int result = channel_flush(node->channel);
+        node->unsent = result == 0;
+        if (result < 0)
+            node->error = result;
+    }
+    if (node->error != 0) {
+        if (node->error == -ENOBUFS)
+            pager_warn("node %u: it has stopped reading: connection ended", number);
+        loop_node_end(pager, number);
+        return true;
+    }
+    return received != 0;
+}
+
+static void loop_watchdog(struct pager *pager, uint64_t now_ns)
+{
+    uint64_t page, since_ns;
+    unsigned waits_for = HOME_NODE;
+    if (!coherence_oldest_wait(pager->coherence, &page, &since_ns, &waits_for) &&
+        !pager_file_oldest_wait(&page, &since_ns))
+        return;
+    if (since_ns > now_ns || now_ns - since_ns < PAGER_WATCHDOG_NS || now_ns - pager->warn_ns < PAGER_WATCHDOG_NS)
+        return;
+    pager->warn_ns = now_ns;
+    pager_warn("node %u: waits for node %u, page 0x%lx since %lu s", pager->configuration.node, waits_for,
+               page << PAGE_SHIFT, (now_ns - since_ns) / 1000000000u);
+}
+
+/* Everything that is marked as ready, once. True when there was anything. */
+static bool loop_turn(struct pager *pager)
+{
+    bool active = pager->ready && loop_faults(pager);
+    for (unsigned node = 0, seen = 0; node < NODES_MAX && seen < pager->node_count; node++) {
+        const struct pager_node *at = &pager->nodes[node];
+        if (at->channel == NULL)
+            continue;
+        seen++;
+        if (at->ready || at->unsent || at->error != 0)
+            active |= loop_channel(pager, node);
+    }
+    active |= loop_jobs(pager);
+    if (pager->statistics != NULL)
+        pager_statistics_expire(pager, pager_now_ns());
+    if (active || pager_now_ns() >= pager->tick_due_ns) {
+        uint64_t wait_ns = coherence_tick(pager->coherence);
+        uint64_t now_ns = pager_now_ns();
+        pager->tick_due_ns = wait_ns > UINT64_MAX - now_ns ? UINT64_MAX : now_ns + wait_ns;
+    }
+    return active;
+}
+
+/* ---- spin, then sleep ---------------------------------------------------------------------------------------------- */
+
+static void loop_learn(struct pager *pager, uint64_t idle_ns)
+{
+    if (idle_ns <= SPIN_MAX_NS)
+        pager->spin_ns += pager->spin_ns / 4;
+    else
+        pager->spin_ns -= pager->spin_ns / 4;
+    if (pager->spin_ns > SPIN_MAX_NS)
+        pager->spin_ns = SPIN_MAX_NS;
+    if (pager->spin_ns < SPIN_MIN_NS)
+        pager->spin_ns = SPIN_MIN_NS;
+    if (pager->penalty_left != 0)
+        pager->penalty_left--;
+    pager->shared = false;
+}
+
+/* Sleeps until something is ready, and marks what is. */
+static void loop_sleep(struct pager *pager, uint64_t now_ns)
+{
+    struct pollfd waits[NODES_MAX + 2];
+    struct pager_node *nodes[NODES_MAX + 2];
+    nfds_t count = 0;
+    waits[count++] = (struct pollfd){.fd = pager->userfault.fd, .events = POLLIN};
+    waits[count++] = (struct pollfd){.fd = pager->queue.event, .events = POLLIN};
+    for (unsigned node = 0; node < NODES_MAX && count < pager->node_count + 2; node++) {
+        struct pager_node *at = &pager->nodes[node];
+        if (at->channel == NULL)
+            continue;
+        nodes[count] = at;
+        waits[count++] = (struct pollfd){.fd = channel_fd(at->channel),
+                                         .events = (short)(at->unsent ? POLLIN | POLLOUT : POLLIN)};
+    }
+    uint64_t due_ns = pager_statistics_expire(pager, now_ns);
+    if (pager->tick_due_ns < due_ns)
+        due_ns = pager->tick_due_ns;
+    if (due_ns > now_ns + PAGER_WATCHDOG_NS)
+        due_ns = now_ns + PAGER_WATCHDOG_NS;
+    uint64_t wait_ns = due_ns > now_ns ? due_ns - now_ns : 0;
+    struct timespec timeout = {.tv_sec = (time_t)(wait_ns / 1000000000u), .tv_nsec = (long)(wait_ns % 1000000000u)};
+    atomic_store(&pager->queue.asleep, 1);
+    if (atomic_load(&pager->queue.posted) == NULL)
+        ppoll(waits, count, &timeout, NULL);
+    atomic_store(&pager->queue.asleep, 0);
+    pager->ready = waits[0].revents != 0;
+    for (nfds_t i = 2; i < count; i++)
+        nodes[i]->ready = (waits[i].revents & ~POLLOUT) != 0;
+    if ((waits[1].revents & POLLIN) != 0) {
+        uint64_t value;
+        while (read(pager->queue.event, &value, sizeof value) < 0 && errno == EINTR)
+            ;
+    }
+}
+
+/* Lets others have the processor, then looks at everything again. */
+static void loop_yield(struct pager *pager, uint64_t now_ns)
+{
+    sched_yield();
+    uint64_t taken_ns = pager_now_ns() - now_ns;
+    if (taken_ns < pager->yield_ns)
+        pager->yield_ns = taken_ns;
+    pager->shared = taken_ns > SHARED_FACTOR * pager->yield_ns;
+    if (taken_ns > COMPUTED_NS) {
+        pager->penalty_left = pager->penalty;
+        if (pager->penalty < PENALTY_MAX)
+            pager->penalty *= 2;
+    } else if (pager->penalty > PENALTY_MIN) {
+        pager->penalty--;
+    }
+    pager->ready = true;
+    for (unsigned node = 0; node < NODES_MAX; node++)
+        pager->nodes[node].ready = pager->nodes[node].channel != NULL;
+}
+
+static bool loop_has_more(const struct pager *pager)
+{
+    bool more = pager->ready;
+    for (unsigned node = 0; node < NODES_MAX; node++)
+        more |= pager->nodes[node].ready;
+    return more;
+}
+
+void *pager_loop(void *argument)
+{
+    struct pager *pager = argument;
+    pager->idle_since_ns = pager_now_ns();
+    pager->yield_ns = YIELD_FIRST_NS;
+    pager->penalty = PENALTY_MIN;
+    prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS, 0, 0, 0); /* hold times are shorter than the usual 50 us */
+    for (;;) {
+        bool active = loop_turn(pager);
+        uint64_t now_ns = pager_now_ns();
+        if (active) {
+            loop_learn(pager, now_ns - pager->idle_since_ns);
+            pager->idle_since_ns = now_ns;
+        }
+        if (loop_has_more(pager))
+            continue;
+        bool spin = now_ns - pager->idle_since_ns < pager->spin_ns || pager->tick_due_ns <= now_ns + TICK_SOON_NS;
+        if (spin && pager->penalty_left == 0 && !pager->shared) {
+            loop_yield(pager, now_ns);
+        } else {
+            loop_watchdog(pager, now_ns);
+            loop_sleep(pager, now_ns);
+        }
+    }
+    return NULL;
+}

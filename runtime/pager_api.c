@@ -1,0 +1,233 @@
+/*
+ * The pager's interface: starting the loop and handing it jobs.
+ * Not for what the loop does with them (runtime/pager.c).
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "runtime/pager_private.h"
+
+#define SPIN_FIRST_NS 50000u
+#define HOLD_NS       50000u /* a woken thread has run its instruction by then, nearly always */
+
+#define LOOP_STACK_BYTES (512u * 1024u)
+
+static struct pager pager;
+static _Atomic bool running;
+
+int pager_probe(char why[WIRE_MESSAGE_BYTES])
+{
+    struct userfault userfault;
+    int error = userfault_open(&userfault, 0, why);
+    if (error == 0)
+        userfault_close(&userfault);
+    return error;
+}
+
+/* Faults of the loop itself must end the process with a report, every other signal belongs to the program's threads. */
+static int loop_create(pthread_t *thread)
+{
+    sigset_t blocked, before;
+    sigfillset(&blocked);
+    sigdelset(&blocked, SIGSEGV);
+    sigdelset(&blocked, SIGBUS);
+    sigdelset(&blocked, SIGILL);
+    sigdelset(&blocked, SIGFPE);
+    pthread_attr_t attributes;
+    int error = pthread_attr_init(&attributes);
+    if (error != 0)
+        return -error;
+    pthread_attr_setstacksize(&attributes, LOOP_STACK_BYTES);
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    error = pthread_sigmask(SIG_SETMASK, &blocked, &before);
+    if (error == 0) {
+        error = pthread_create(thread, &attributes, pager_loop, &pager);
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+    }
+    pthread_attr_destroy(&attributes);
+    if (error == 0)
+        pthread_setname_np(*thread, "ld-span pager");
+    return -error;
+}
+
+int pager_start(const struct pager_configuration *configuration, char why[WIRE_MESSAGE_BYTES])
+{
+    if (atomic_load(&running))
+        return -EALREADY;
+    PAGER_ASSERT(configuration->node < NODES_MAX && configuration->callbacks != NULL);
+    memset(&pager, 0, sizeof pager);
+    pager.configuration = *configuration;
+    pager.spin_ns = SPIN_FIRST_NS;
+    pager.queue.event = -1;
+    int error = userfault_open(&pager.userfault, configuration->fd_floor, why);
+    if (error != 0)
+        return error;
+    pager.queue.event = userfault_raise(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), configuration->fd_floor);
+    if (pager.queue.event < 0) {
+        error = errno != 0 ? -errno : -EMFILE;
+        snprintf(why, WIRE_MESSAGE_BYTES, "eventfd: %s", strerror(-error));
+        goto failed;
+    }
+    pager.coherence = coherence_create(configuration->node, &pager_operations, &pager,
+                                       configuration->hold_ns != 0 ? configuration->hold_ns : HOLD_NS);
+    if (pager.coherence == NULL) {
+        error = -ENOMEM;
+        snprintf(why, WIRE_MESSAGE_BYTES, "no memory for the directory of pages");
+        goto failed;
+    }
+    pthread_t thread;
+    error = loop_create(&thread);
+    if (error != 0) {
+        snprintf(why, WIRE_MESSAGE_BYTES, "thread of the pager: %s", strerror(-error));
+        goto failed;
+    }
+    atomic_store(&running, true);
+    return 0;
+failed:
+    if (pager.coherence != NULL)
+        coherence_destroy(pager.coherence);
+    if (pager.queue.event >= 0)
+        close(pager.queue.event);
+    userfault_close(&pager.userfault);
+    return error;
+}
+
+bool pager_running(void)
+{
+    return atomic_load(&running);
+}
+
+int pager_add_node(unsigned node, struct channel *channel)
+{
+    if (!pager_running())
+        return -ESRCH;
+    if (node >= NODES_MAX || node == pager.configuration.node ||
+        (pager.configuration.node != HOME_NODE && node != HOME_NODE))
+        return -EINVAL;
+    struct pager_job job = {.type = PAGER_JOB_ADD_NODE, .node = node, .channel = channel};
+    pager_job_wait(&pager.queue, &job);
+    return 0;
+}
+
+static bool range_valid(uint64_t start, uint64_t end)
+{
+    return start % PAGE_BYTES == 0 && end % PAGE_BYTES == 0 && start < end && end <= SPAN_ZONE_END;
+}
+
+int pager_register(uint64_t start, uint64_t bytes)
+{
+    if (!pager_running())
+        return -ESRCH;
+    if (bytes > SPAN_ZONE_END || !range_valid(start, start + bytes))
+        return -EINVAL;
+    if (pager.configuration.node != HOME_NODE) {
+        pager_file_remove(start, start + bytes);
+        int error = pager_ahead_add(start, start + bytes);
+        if (error != 0)
+            return error;
+    }
+    return userfault_register(&pager.userfault, start, bytes, true);
+}
+
+int pager_register_file(uint64_t start, uint64_t bytes)
+{
+    if (!pager_running())
+        return -ESRCH;
+    if (bytes > SPAN_ZONE_END || !range_valid(start, start + bytes))
+        return -EINVAL;
+    pager_ahead_remove(start, start + bytes);
+    int error = pager_file_add(start, start + bytes);
+    return error != 0 ? error : userfault_register(&pager.userfault, start, bytes, false);
+}
+
+static void range_job(enum pager_job_type type, uint64_t start, uint64_t end, uint32_t protection, uint64_t nodes)
+{
+    if (!pager_running())
+        return; /* no peer ever saw the range */
+    PAGER_ASSERT(range_valid(start, end));
+    struct pager_job job = {
+        .type = type, .start = start, .end = end, .protection = protection, .nodes = nodes};
+    pager_job_wait(&pager.queue, &job);
+}
+
+void pager_drop(uint64_t start, uint64_t end, uint64_t nodes)
+{
+    range_job(PAGER_JOB_DROP, start, end, 0, nodes);
+}
+
+void pager_protect(uint64_t start, uint64_t end, uint32_t protection, uint64_t nodes)
+{
+    range_job(PAGER_JOB_PROTECT, start, end, protection, nodes);
+}
+
+void pager_recall(uint64_t start, uint64_t end, uint64_t nodes)
+{
+    range_job(PAGER_JOB_RECALL, start, end, 0, nodes);
+}
+
+static void plain_job(enum pager_job_type type)
+{
+    if (!pager_running())
+        return;
+    struct pager_job job = {.type = type};
+    pager_job_wait(&pager.queue, &job);
+}
+
+void pager_freeze(void)
+{
+    plain_job(PAGER_JOB_FREEZE);
+}
+
+void pager_thaw(void)
+{
+    plain_job(PAGER_JOB_THAW);
+}
+
+void pager_interrupt(unsigned node, uint32_t thread)
+{
+    if (!pager_running() || node >= NODES_MAX)
+        return;
+    struct pager_job *job = calloc(1, sizeof *job);
+    if (job == NULL)
+        pager_fatal("interrupt: out of memory");
+    job->type = PAGER_JOB_INTERRUPT;
+    job->node = node;
+    job->thread = thread;
+    pager_job_post(&pager.queue, job);
+}
+
+void pager_statistics(struct wire_statistics statistics[NODES_MAX], bool quit, int timeout_ms)
+{
+    memset(statistics, 0, NODES_MAX * sizeof *statistics);
+    if (!pager_running())
+        return;
+    struct pager_job job = {
+        .type = PAGER_JOB_STATISTICS,
+        .statistics = statistics,
+        .quit = quit,
+        .deadline_ns = pager_now_ns() + (uint64_t)(timeout_ms > 0 ? timeout_ms : 0) * 1000000u,
+    };
+    pager_job_wait(&pager.queue, &job);
+}
+
+void pager_forget(void)
+{
+    if (!atomic_exchange(&running, false))
+        return;
+    /* Only descriptors are the child's own: the heap may be locked, and a channel_close would say farewell to the peer. */
+    for (unsigned node = 0; node < NODES_MAX; node++) {
+        if (pager.nodes[node].channel != NULL)
+            close(channel_fd(pager.nodes[node].channel));
+    }
+    close(pager.queue.event);
+    userfault_close(&pager.userfault);
+    memset(&pager, 0, sizeof pager);
+    pager_file_forget();
+    pager_ahead_forget();
+}

@@ -1,0 +1,341 @@
+/*
+ * The crossing, in assembly: entry of calls, direct calls, the exit path, the interruptible gadget, signal entry, and
+ * copies from and to the program's memory that survive a fault.
+ *
+ * Every label that a signal handler must know is exported; monitor/signal.c moves an interrupted instruction pointer out
+ * of the windows in which "nothing is pending" has been tested but not yet acted on.
+ */
+#include "monitor/thread_offsets.h"
+#include "syscall/entry.h"
+
+#define HIDDEN(name) .globl name; .hidden name; name:
+
+#define SYS_arch_prctl 158
+#define ARCH_SET_FS    0x1002
+
+/* FS base := \value. Clobbers RAX, and without FSGSBASE RCX, RDX, RSI, RDI, R11. */
+.macro set_fs value
+        cmpl    $0, %gs:THREAD_FSGSBASE
+        mov     \value, %rax
+        je      7f
+        wrfsbase %rax
+        jmp     8f
+7:      mov     %rax, %rsi
+        mov     $ARCH_SET_FS, %edi
+        mov     $SYS_arch_prctl, %eax
+        syscall
+8:
+.endm
+
+        .text
+        .p2align 6
+HIDDEN(entry_text_start)
+
+/* RAX number, RCX return address. R11 is free. */
+        .type syscall_entry, @function
+HIDDEN(syscall_entry)
+        cmp     $512, %rax
+        jae     slow
+        mov     %gs:THREAD_CLASSES, %r11
+        movzbl  (%r11,%rax), %r11d
+        cmp     $CLASS_DIRECT, %r11d
+        jne     other
+HIDDEN(entry_direct)
+        incq    %gs:THREAD_CALLS
+        mov     %rcx, %gs:THREAD_RETURN
+HIDDEN(direct_check)
+        cmpl    $0, %gs:THREAD_PENDING
+        jne     direct_abort
+        /* RCX still holds a program address here; once the kernel has been entered it holds direct_after. */
+HIDDEN(direct_call)
+        syscall
+HIDDEN(direct_after)
+        jmp     *%gs:THREAD_RETURN
+HIDDEN(direct_abort)
+        mov     %gs:THREAD_RETURN, %rcx
+        jmp     slow
+
+other:
+        cmp     $CLASS_FD, %r11d
+        je      class_fd
+        cmp     $CLASS_PATH0, %r11d
+        je      class_path0
+        cmp     $CLASS_PATH1, %r11d
+        jne     slow
+HIDDEN(entry_probe0_path1)
+        movzbl  (%rsi), %r11d           /* faults: the handler goes on at entry_direct, the kernel says EFAULT */
+        cmp     $'/', %r11d
+        jne     entry_direct
+HIDDEN(entry_probe1_path1)
+        movzbl  1(%rsi), %r11d
+        jmp     first_letter
+class_path0:
+HIDDEN(entry_probe0)
+        movzbl  (%rdi), %r11d
+        cmp     $'/', %r11d
+        jne     entry_direct
+HIDDEN(entry_probe1)
+        movzbl  1(%rdi), %r11d
+first_letter:
+        cmp     $'p', %r11d
+        je      slow
+        cmp     $'s', %r11d
+        je      slow
+        cmp     $'/', %r11d
+        je      slow
+        cmp     $'.', %r11d
+        je      slow
+        jmp     entry_direct
+class_fd:
+        cmp     %gs:THREAD_FD_FLOOR, %edi
+        jb      entry_direct
+
+slow:
+        mov     %rsp, %gs:THREAD_APP_RSP
+        mov     %gs:THREAD_MONITOR_RSP, %rsp
+        sub     $REGISTERS_BYTES, %rsp
+        mov     %r8,  REGISTERS_R8(%rsp)
+        mov     %r9,  REGISTERS_R9(%rsp)
+        mov     %r10, REGISTERS_R10(%rsp)
+        mov     %r12, REGISTERS_R12(%rsp)
+        mov     %r13, REGISTERS_R13(%rsp)
+        mov     %r14, REGISTERS_R14(%rsp)
+        mov     %r15, REGISTERS_R15(%rsp)
+        mov     %rdi, REGISTERS_RDI(%rsp)
+        mov     %rsi, REGISTERS_RSI(%rsp)
+        mov     %rbp, REGISTERS_RBP(%rsp)
+        mov     %rbx, REGISTERS_RBX(%rsp)
+        mov     %rdx, REGISTERS_RDX(%rsp)
+        mov     %rax, REGISTERS_RAX(%rsp)
+        mov     %rcx, REGISTERS_RCX(%rsp)
+        mov     %rcx, REGISTERS_RIP(%rsp)
+        mov     %gs:THREAD_APP_RSP, %r11
+        mov     %r11, REGISTERS_RSP(%rsp)
+        pushfq
+        popq    %r11
+        mov     %r11, REGISTERS_EFL(%rsp)
+        mov     %r11, REGISTERS_R11(%rsp)
+        cld
+        mov     %gs:THREAD_XSAVE, %rbx
+        mov     %gs:THREAD_XFEATURES, %rax
+        mov     %rax, %rdx
+        shr     $32, %rdx
+        xsavec64 (%rbx)
+        cmpl    $0, %gs:THREAD_FSGSBASE
+        je      entry_switch
+        rdfsbase %rax
+        mov     %rax, %gs:THREAD_APP_FS
+HIDDEN(entry_switch)
+        movl    $1, %gs:THREAD_IN_MONITOR
+        set_fs  %gs:THREAD_MONITOR_FS
+HIDDEN(entry_switch_end)
+        mov     %rsp, %rdi
+        xor     %ebp, %ebp
+        call    call_slow
+        mov     %rsp, %rdi
+
+/* RDI: struct registers on the monitor stack. Idempotent, so that a signal in here can start it again. */
+        .type syscall_leave, @function
+HIDDEN(syscall_leave)
+        mov     %rdi, %rsp
+        mov     %rdi, %gs:THREAD_LEAVING
+HIDDEN(leave_start)
+        mov     %gs:THREAD_LEAVING, %rsp
+        cmpl    $0, %gs:THREAD_PENDING
+        jne     leave_pending
+        mov     %gs:THREAD_XSAVE, %rbx
+        mov     %gs:THREAD_XFEATURES, %rax
+        mov     %rax, %rdx
+        shr     $32, %rdx
+        xrstor64 (%rbx)
+        set_fs  %gs:THREAD_APP_FS
+        movl    $0, %gs:THREAD_IN_MONITOR
+        mov     REGISTERS_RIP(%rsp), %rcx
+        mov     %rcx, %gs:THREAD_RETURN
+        mov     REGISTERS_R8(%rsp), %r8
+        mov     REGISTERS_R9(%rsp), %r9
+        mov     REGISTERS_R10(%rsp), %r10
+        mov     REGISTERS_R12(%rsp), %r12
+        mov     REGISTERS_R13(%rsp), %r13
+        mov     REGISTERS_R14(%rsp), %r14
+        mov     REGISTERS_R15(%rsp), %r15
+        mov     REGISTERS_RDI(%rsp), %rdi
+        mov     REGISTERS_RSI(%rsp), %rsi
+        mov     REGISTERS_RBP(%rsp), %rbp
+        mov     REGISTERS_RBX(%rsp), %rbx
+        mov     REGISTERS_RDX(%rsp), %rdx
+        mov     REGISTERS_RAX(%rsp), %rax
+        mov     REGISTERS_RSP(%rsp), %rsp
+        jmp     *%gs:THREAD_RETURN
+leave_pending:
+        movl    $1, %gs:THREAD_IN_MONITOR
+        set_fs  %gs:THREAD_MONITOR_FS
+HIDDEN(leave_end)
+        mov     %rsp, %rdi
+        call    call_pending
+        mov     %gs:THREAD_LEAVING, %rdi
+        jmp     syscall_leave
+        .size syscall_entry, . - syscall_entry
+
+/* long syscall_interruptible(long number, const uint64_t arguments[6]) */
+        .type syscall_interruptible, @function
+HIDDEN(syscall_interruptible)
+        mov     %rdi, %rax
+        mov     %rsi, %r11
+        mov     0(%r11), %rdi
+        mov     8(%r11), %rsi
+        mov     16(%r11), %rdx
+        mov     24(%r11), %r10
+        mov     32(%r11), %r8
+        mov     40(%r11), %r9
+        xor     %ecx, %ecx
+HIDDEN(gadget_check)
+        cmpl    $0, %gs:THREAD_PENDING
+        jne     gadget_abort
+HIDDEN(gadget_call)
+        syscall
+HIDDEN(gadget_after)
+        ret
+HIDDEN(gadget_abort)
+        mov     $-513, %rax
+        ret
+        .size syscall_interruptible, . - syscall_interruptible
+
+/* context_enter(frame, fs_base) */
+        .type context_enter, @function
+HIDDEN(context_enter)
+        mov     %rdi, %rsp
+        set_fs  %rsi
+        movl    $0, %gs:THREAD_IN_MONITOR
+        mov     $15, %eax
+        syscall
+        ud2
+
+        .type stack_run, @function
+HIDDEN(stack_run)
+        mov     %rdi, %rsp
+        and     $-16, %rsp
+        xor     %ebp, %ebp
+        mov     %rdx, %rdi
+        call    *%rsi
+        ud2
+
+/* xstate_convert(compact, standard, features) */
+        .type xstate_convert, @function
+HIDDEN(xstate_convert)
+        mov     %rdx, %rax
+        shr     $32, %rdx
+        xrstor64 (%rdi)
+        xsave64 (%rsi)
+        ret
+
+/* size_t user_copy(to, from, size) */
+        .type user_copy, @function
+HIDDEN(user_copy)
+        mov     %rdx, %rcx
+HIDDEN(user_copy_start)
+        rep movsb
+HIDDEN(user_copy_end)
+HIDDEN(user_copy_fault)
+        mov     %rcx, %rax
+        ret
+
+/* long user_compare_exchange(word, expected, desired, seen) */
+        .type user_compare_exchange, @function
+HIDDEN(user_compare_exchange)
+        mov     %esi, %eax
+HIDDEN(user_exchange_start)
+        lock cmpxchg %edx, (%rdi)
+HIDDEN(user_exchange_end)
+        mov     %eax, (%rcx)
+        xor     %eax, %eax
+        ret
+HIDDEN(user_exchange_fault)
+        mov     $-14, %rax
+        ret
+
+/*
+ * signal_entry(signal, info, context), on the alternate stack. A dispatched call needs neither TLS nor the FS base; all
+ * else runs in the monitor domain, which is left again unless it was there that the signal hit. THREAD_IN_MONITOR tells;
+ * where the flag and the FS base may differ, in the two switches, the switch is begun again.
+ */
+#define CONTEXT_RIP 168
+        .type signal_entry, @function
+HIDDEN(signal_entry)
+        push    %rbx
+        mov     %gs:THREAD_IN_MONITOR, %ebx
+        mov     CONTEXT_RIP(%rdx), %rax
+        lea     entry_switch(%rip), %rcx
+        cmp     %rcx, %rax
+        jb      1f
+        lea     entry_switch_end(%rip), %r8
+        cmp     %r8, %rax
+        jb      0f
+        lea     leave_start(%rip), %rcx
+        cmp     %rcx, %rax
+        jb      1f
+        lea     leave_end(%rip), %r8
+        cmp     %r8, %rax
+        jae     1f
+0:      mov     %rcx, CONTEXT_RIP(%rdx)
+        xor     %ebx, %ebx
+        jmp     2f
+1:      cmp     $31, %edi
+        jne     2f
+        push    %rdi
+        push    %rsi
+        push    %rdx
+        sub     $8, %rsp
+        mov     %ebx, %ecx
+        call    signal_dispatch
+        add     $8, %rsp
+        pop     %rdx
+        pop     %rsi
+        pop     %rdi
+        test    %eax, %eax
+        jnz     5f
+2:      test    %ebx, %ebx
+        jnz     4f
+        cmpl    $0, %gs:THREAD_FSGSBASE
+        je      3f
+        cmpl    $0, %gs:THREAD_IN_MONITOR
+        jne     3f
+        rdfsbase %rax
+        mov     %rax, %gs:THREAD_APP_FS
+3:      movl    $1, %gs:THREAD_IN_MONITOR
+        push    %rdi
+        push    %rsi
+        push    %rdx
+        sub     $8, %rsp
+        set_fs  %gs:THREAD_MONITOR_FS
+        add     $8, %rsp
+        pop     %rdx
+        pop     %rsi
+        pop     %rdi
+4:      mov     %ebx, %ecx
+        call    signal_handle
+        test    %ebx, %ebx
+        jnz     5f
+        set_fs  %gs:THREAD_APP_FS
+        movl    $0, %gs:THREAD_IN_MONITOR
+5:      pop     %rbx
+        ret
+/* monitor_enter(argument, function): from a changed signal frame, with the program's FS base; never returns */
+        .type monitor_enter, @function
+HIDDEN(monitor_enter)
+        cld
+        mov     %rdi, %rbx
+        mov     %rsi, %r12
+        movl    $1, %gs:THREAD_IN_MONITOR
+        set_fs  %gs:THREAD_MONITOR_FS
+        mov     %rbx, %rdi
+        mov     %r12, %rsi
+        xor     %ebp, %ebp
+        call    *%rsi
+        ud2
+HIDDEN(signal_restorer)
+        mov     $15, %eax
+        syscall
+        ud2
+HIDDEN(entry_text_end)
+        .section .note.GNU-stack,"",@progbits

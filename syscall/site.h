@@ -1,0 +1,22 @@
+/*
+ * How often each call site came by dispatch: decides when patching it is worth a try.
+ * Not for what is patched (syscall/patch.h).
+ *
+ * Lock-free, async-signal-safe, uses no vector registers and no TLS: any thread, any domain.
+ */
+#ifndef SYSCALL_SITE_H
+#define SYSCALL_SITE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define SITE_THRESHOLD 8 /* dispatches that cost as much as deciding about a site in a small function */
+
+/* Counts a call from `site`: true exactly once, when it reaches SITE_THRESHOLD. */
+bool site_hit(uint64_t site);
+/* Never again: site_hit(site) stays false, also when it had not reached the threshold. */
+void site_refuse(uint64_t site);
+/* The try came to nothing for a reason that passes: counts from 0 again. */
+void site_again(uint64_t site);
+
+#endif

@@ -1,0 +1,2 @@
+/* The same as call_unknown, with musl. */
+#include "call_unknown.c"

@@ -1,0 +1,2 @@
+/* The same as call_unknown, in a static program. */
+#include "call_unknown.c"

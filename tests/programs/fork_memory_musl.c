@@ -1,0 +1,2 @@
+/* The same as fork_memory, with musl. */
+#include "fork_memory.c"

@@ -1,0 +1,2 @@
+/* The same as fork_memory, in a static program. */
+#include "fork_memory.c"

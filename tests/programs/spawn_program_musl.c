@@ -1,0 +1,2 @@
+/* The same as spawn_program, with musl. */
+#include "spawn_program.c"

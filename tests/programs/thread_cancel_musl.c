@@ -1,0 +1,2 @@
+/* The same as thread_cancel, with musl. */
+#include "thread_cancel.c"

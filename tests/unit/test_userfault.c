@@ -1,0 +1,281 @@
+/*
+ * Pages by system calls: nothing waits for a missing page, contents and protection change together, and errors mean
+ * what the protocol takes them for.
+ * links: runtime/userfault.c
+ */
+#include <check.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "runtime/pager_private.h"
+
+#define REGION_START 0x100000000000ul
+#define REGION_PAGES 64ul
+
+static struct userfault userfault;
+static uint8_t *const region = (uint8_t *)REGION_START;
+static const uint64_t first_page = REGION_START >> PAGE_SHIFT;
+
+void pager_fatal(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    fputc('\n', stderr);
+    _exit(125);
+}
+
+static void region_set_up(void)
+{
+    char why[WIRE_MESSAGE_BYTES] = "";
+    ck_assert_msg(userfault_open(&userfault, 0, why) == 0, "%s", why);
+    ck_assert_ptr_eq(mmap(region, REGION_PAGES * PAGE_BYTES, PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0),
+                     region);
+    ck_assert_int_eq(userfault_register(&userfault, REGION_START, REGION_PAGES * PAGE_BYTES, true), 0);
+}
+
+static void region_tear_down(void)
+{
+    userfault_close(&userfault);
+    munmap(region, REGION_PAGES * PAGE_BYTES);
+}
+
+/* Waits for one event, at most a second. */
+static struct userfault_event event_wait(void)
+{
+    struct userfault_event events[USERFAULT_EVENTS_MAX];
+    for (int tries = 0; tries < 1000; tries++) {
+        int count = userfault_events(&userfault, events);
+        if (count > 0) {
+            ck_assert_int_eq(count, 1);
+            return events[0];
+        }
+        usleep(1000);
+    }
+    ck_abort_msg("no event within a second");
+}
+
+static void no_event_expect(void)
+{
+    struct userfault_event events[USERFAULT_EVENTS_MAX];
+    usleep(2000);
+    ck_assert_int_eq(userfault_events(&userfault, events), 0);
+}
+
+static void *byte_write(void *at)
+{
+    *(volatile uint8_t *)at = 7;
+    return NULL;
+}
+
+static void *byte_read(void *at)
+{
+    return (void *)(uintptr_t) * (volatile uint8_t *)at;
+}
+
+START_TEST(hole_is_reported_at_once)
+{
+    uint8_t data[PAGE_BYTES];
+    ck_assert_int_eq(userfault_read(&userfault, first_page, data, false), -ENOENT);
+    no_event_expect();
+}
+END_TEST
+
+START_TEST(populated_page_is_zero_and_protected)
+{
+    uint8_t data[PAGE_BYTES];
+    pthread_t thread;
+    memset(data, 1, sizeof data);
+    ck_assert_int_eq(userfault_read(&userfault, first_page, data, true), 1);
+    ck_assert_int_eq(data[PAGE_BYTES - 1], 0);
+    ck_assert_int_eq(region[0], 0);
+    pthread_create(&thread, NULL, byte_write, region);
+    struct userfault_event event = event_wait();
+    ck_assert_uint_eq(event.page, first_page);
+    ck_assert(event.write);
+    ck_assert_int_eq(userfault_unprotect(&userfault, first_page), 0);
+    pthread_join(thread, NULL);
+    ck_assert_int_eq(userfault_read(&userfault, first_page, data, true), 0);
+    ck_assert_int_eq(data[0], 7);
+}
+END_TEST
+
+START_TEST(install_wakes_a_reader_and_guards_a_writer)
+{
+    uint8_t data[PAGE_BYTES + 24];
+    pthread_t thread;
+    void *seen;
+    memset(data, 5, sizeof data);
+    pthread_create(&thread, NULL, byte_read, region + 100);
+    ck_assert(!event_wait().write);
+    ck_assert_int_eq(userfault_install(&userfault, first_page, data + 24, false), 0); /* frames are not aligned */
+    pthread_join(thread, &seen);
+    ck_assert_uint_eq((uintptr_t)seen, 5);
+    ck_assert_int_eq(userfault_install(&userfault, first_page, data, true), -EEXIST);
+    pthread_create(&thread, NULL, byte_write, region + 100);
+    ck_assert(event_wait().write);
+    ck_assert_int_eq(userfault_unprotect(&userfault, first_page), 0);
+    pthread_join(thread, NULL);
+    ck_assert_int_eq(region[100], 7);
+    ck_assert_int_eq(region[101], 5);
+}
+END_TEST
+
+START_TEST(discard_makes_the_next_access_fault)
+{
+    pthread_t thread;
+    void *seen;
+    ck_assert_int_eq(userfault_install(&userfault, first_page + 1, NULL, true), 0);
+    region[PAGE_BYTES] = 9;
+    ck_assert_int_eq(userfault_protect(&userfault, first_page + 1), 0);
+    ck_assert_int_eq(userfault_discard(&userfault, first_page + 1), 0);
+    pthread_create(&thread, NULL, byte_read, region + PAGE_BYTES);
+    ck_assert_uint_eq(event_wait().page, first_page + 1);
+    ck_assert_int_eq(userfault_install(&userfault, first_page + 1, NULL, true), 0);
+    pthread_join(thread, &seen);
+    ck_assert_uint_eq((uintptr_t)seen, 0);
+    region[PAGE_BYTES] = 9; /* writable at once, no event */
+    no_event_expect();
+}
+END_TEST
+
+START_TEST(locked_page_is_discarded_too)
+{
+    uint8_t data[PAGE_BYTES];
+    ck_assert_int_eq(userfault_install(&userfault, first_page, NULL, true), 0);
+    ck_assert_int_eq(mlock(region, PAGE_BYTES), 0);
+    ck_assert_int_eq(userfault_discard(&userfault, first_page), 0);
+    ck_assert_int_eq(userfault_read(&userfault, first_page, data, false), -ENOENT);
+    munlock(region, PAGE_BYTES);
+}
+END_TEST
+
+START_TEST(protection_of_the_program_does_not_matter)
+{
+    uint8_t data[PAGE_BYTES];
+    ck_assert_int_eq(userfault_install(&userfault, first_page, NULL, true), 0);
+    region[17] = 3;
+    ck_assert_int_eq(mprotect(region, REGION_PAGES * PAGE_BYTES, PROT_NONE), 0);
+    ck_assert_int_eq(userfault_read(&userfault, first_page, data, true), 0);
+    ck_assert_int_eq(data[17], 3);
+    ck_assert_int_eq(userfault_read(&userfault, first_page + 1, data, true), 1);
+    ck_assert_int_eq(userfault_protect(&userfault, first_page), 0);
+    ck_assert_int_eq(userfault_discard(&userfault, first_page), 0);
+    ck_assert_int_eq(userfault_install(&userfault, first_page, data, false), 0);
+    ck_assert_int_eq(userfault_unprotect(&userfault, first_page), 0);
+}
+END_TEST
+
+START_TEST(unmapped_page_is_enoent)
+{
+    uint8_t data[PAGE_BYTES];
+    ck_assert_int_eq(munmap(region + PAGE_BYTES, PAGE_BYTES), 0);
+    ck_assert_int_eq(userfault_read(&userfault, first_page + 1, data, true), -ENOENT);
+    ck_assert_int_eq(userfault_install(&userfault, first_page + 1, data, true), -ENOENT);
+    ck_assert_int_eq(userfault_protect(&userfault, first_page + 1), -ENOENT);
+    ck_assert_int_eq(userfault_unprotect(&userfault, first_page + 1), -ENOENT);
+    ck_assert_int_eq(userfault_discard(&userfault, first_page + 1), -ENOENT);
+    userfault_wake(&userfault, first_page, REGION_PAGES);
+}
+END_TEST
+
+START_TEST(zero_is_told_from_one_byte)
+{
+    uint8_t data[PAGE_BYTES], got[PAGE_BYTES];
+    for (size_t at = 0; at < PAGE_BYTES; at += 13) {
+        memset(data, 0, sizeof data);
+        data[at] = 1;
+        ck_assert_int_eq(userfault_install(&userfault, first_page, data, true), 0);
+        ck_assert_int_eq(userfault_read(&userfault, first_page, got, true), 0);
+        ck_assert_mem_eq(data, got, sizeof data);
+        ck_assert_int_eq(userfault_discard(&userfault, first_page), 0);
+    }
+}
+END_TEST
+
+START_TEST(run_fills_around_what_is_there)
+{
+    static uint8_t data[8 * PAGE_BYTES], got[8 * PAGE_BYTES];
+    memset(data, 4, sizeof data);
+    ck_assert_int_eq(userfault_install(&userfault, first_page + 2, NULL, true), 0);
+    ck_assert_int_eq(userfault_install(&userfault, first_page + 3, NULL, true), 0);
+    ck_assert_int_eq(userfault_install(&userfault, first_page + 7, NULL, true), 0);
+    ck_assert_int_eq(userfault_install_run(&userfault, first_page, data, 8), 0);
+    ck_assert_uint_eq(userfault_read_run(&userfault, first_page, got, 8), 8);
+    for (unsigned page = 0; page < 8; page++)
+        ck_assert_int_eq(got[page * PAGE_BYTES], page == 2 || page == 3 || page == 7 ? 0 : 4);
+    ck_assert_uint_eq(userfault_read_run(&userfault, first_page + 6, got, 8), 2);
+}
+END_TEST
+
+/* A huge page, and the huge zero page, are cut at the first operation; their other parts keep their contents. */
+START_TEST(huge_pages_are_cut)
+{
+    uint8_t data[PAGE_BYTES];
+    uint8_t *huge = (uint8_t *)(REGION_START + (1ul << 30));
+    uint64_t page = (uintptr_t)huge >> PAGE_SHIFT;
+    ck_assert_ptr_eq(mmap(huge, 4ul << 20, PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0),
+                     huge);
+    madvise(huge, 4ul << 20, MADV_HUGEPAGE);
+    ck_assert_int_eq(*(volatile uint8_t *)huge, 0);
+    memset(huge + (2ul << 20), 6, 2ul << 20);
+    ck_assert_int_eq(userfault_register(&userfault, (uintptr_t)huge, 4ul << 20, true), 0);
+    ck_assert_int_eq(userfault_read(&userfault, page, data, true), 1);
+    for (uint64_t at = page + 512; at < page + 514; at++) {
+        ck_assert_int_eq(userfault_protect(&userfault, at), 0);
+        ck_assert_int_eq(userfault_read(&userfault, at, data, true), 0);
+        ck_assert_int_eq(data[99], 6);
+        ck_assert_int_eq(userfault_discard(&userfault, at), 0);
+        ck_assert_int_eq(userfault_read(&userfault, at, data, false), -ENOENT);
+    }
+    ck_assert_int_eq(huge[(2ul << 20) + 2 * PAGE_BYTES], 6);
+    munmap(huge, 4ul << 20);
+}
+END_TEST
+
+START_TEST(descriptors_are_raised)
+{
+    struct userfault raised;
+    char why[WIRE_MESSAGE_BYTES];
+    ck_assert_int_eq(userfault_open(&raised, 500, why), 0);
+    ck_assert_int_ge(raised.fd, 500);
+    ck_assert_int_ge(raised.memory, 500);
+    userfault_close(&raised);
+    ck_assert_int_eq(userfault_raise(-1, 500), -1);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("userfault");
+    TCase *tests = tcase_create("pages");
+    tcase_set_timeout(tests, 20);
+    tcase_add_checked_fixture(tests, region_set_up, region_tear_down);
+    tcase_add_test(tests, hole_is_reported_at_once);
+    tcase_add_test(tests, populated_page_is_zero_and_protected);
+    tcase_add_test(tests, install_wakes_a_reader_and_guards_a_writer);
+    tcase_add_test(tests, discard_makes_the_next_access_fault);
+    tcase_add_test(tests, locked_page_is_discarded_too);
+    tcase_add_test(tests, protection_of_the_program_does_not_matter);
+    tcase_add_test(tests, unmapped_page_is_enoent);
+    tcase_add_test(tests, zero_is_told_from_one_byte);
+    tcase_add_test(tests, run_fills_around_what_is_there);
+    tcase_add_test(tests, huge_pages_are_cut);
+    tcase_add_test(tests, descriptors_are_raised);
+    suite_add_tcase(suite, tests);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
