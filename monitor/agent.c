@@ -1,7 +1,8 @@
 /*
- * The agent's loop: accepts connections, reads their preambles, and starts, finds and ends sessions.
- * Not for keys, hellos or programs: whatever can take long or go wrong with a connection happens in a child process, so
- * that nobody waits for somebody else's network, and the agent itself holds no session's state but its number.
+ * The agent's loop: accepts connections, reads their preambles, and starts, finds and ends
+ * sessions. Not for keys, hellos or programs: whatever can take long or go wrong with a connection
+ * happens in a child process, so that nobody waits for somebody else's network, and the agent
+ * itself holds no session's state but its number.
  */
 #include "monitor/agent.h"
 
@@ -22,15 +23,15 @@
 #include "monitor/fatal.h"
 #include "monitor/peer.h"
 
-#define PENDING_MAX        64   /* connections whose preamble is not complete */
-#define PREAMBLE_MS        5000
-#define HANDSHAKE_MS       5000
-#define HELPERS_MAX        64   /* children that answer and end */
-#define HELPER_S           15
-#define ENDED_MAX          256  /* sessions remembered after their end */
-#define TERMINATE_MS       2000
-#define DRAIN_MS           500
-#define SESSION_ID_BYTES   16
+#define PENDING_MAX      64 /* connections whose preamble is not complete */
+#define PREAMBLE_MS      5000
+#define HANDSHAKE_MS     5000
+#define HELPERS_MAX      64 /* children that answer and end */
+#define HELPER_S         15
+#define ENDED_MAX        256 /* sessions remembered after their end */
+#define TERMINATE_MS     2000
+#define DRAIN_MS         500
+#define SESSION_ID_BYTES 16
 
 struct pending {
     int fd;
@@ -40,7 +41,7 @@ struct pending {
 };
 
 struct session {
-    pid_t pid; /* 0: free */
+    pid_t pid;  /* 0: free */
     int socket; /* to pass thread connections */
     uint8_t id[SESSION_ID_BYTES];
 };
@@ -73,7 +74,7 @@ static void say(const char *format, ...)
     fprintf(stderr, "spand: %s\n", line);
 }
 
-/* ---- the table of sessions ----------------------------------------------------------------------------------------------- */
+/* ---- the table of sessions ---- */
 
 static struct session *session_find(const uint8_t id[SESSION_ID_BYTES])
 {
@@ -107,7 +108,7 @@ static void session_forget(struct session *session)
     session_count--;
 }
 
-/* ---- children ------------------------------------------------------------------------------------------------------------ */
+/* ---- children ---- */
 
 /* A child ends with the agent, and has its signals unblocked and no descriptor but its own. */
 static void child_begin(pid_t agent, int keep_fd)
@@ -145,12 +146,13 @@ static _Noreturn void session_child(int fd, int thread_socket)
         _exit(SPAN_EXIT_FAILURE);
     }
     if (configuration.verbose)
-        say("session of %s (process %u at home) begins: node %u of %u", hello.program, hello.pid, hello.node,
-            hello.node_count);
+        say("session of %s (process %u at home) begins: node %u of %u", hello.program, hello.pid,
+            hello.node, hello.node_count);
     _exit(peer_run(channel, thread_socket, &hello));
 }
 
-/* Lets the other side read what was sent before the connection goes: closing with unread input would reset it. */
+/* Lets the other side read what was sent before the connection goes: closing with unread input
+ * would reset it. */
 static void connection_drain(int fd)
 {
     char bytes[512];
@@ -163,8 +165,8 @@ static void connection_drain(int fd)
 }
 
 /* Answers a connection that starts nothing: a probe, or one that is refused because of `status`. */
-static _Noreturn void helper_child(int fd, const struct wire_preamble *preamble, enum wire_status status,
-                                   const char *refusal)
+static _Noreturn void helper_child(int fd, const struct wire_preamble *preamble,
+                                   enum wire_status status, const char *refusal)
 {
     char why[WIRE_MESSAGE_BYTES] = "";
     struct channel *channel;
@@ -179,7 +181,8 @@ static _Noreturn void helper_child(int fd, const struct wire_preamble *preamble,
         if (peer_admit(channel, refusal, HANDSHAKE_MS, &hello, why) < 0 && configuration.verbose)
             say("probe failed: %s", why);
     } else {
-        struct wire_welcome welcome = {.magic = WIRE_MAGIC, .version = WIRE_VERSION, .status = (uint16_t)status};
+        struct wire_welcome welcome = {
+            .magic = WIRE_MAGIC, .version = WIRE_VERSION, .status = (uint16_t)status};
         snprintf(welcome.message, sizeof welcome.message, "%s", refusal);
         channel_send_bytes(channel, &welcome, sizeof welcome);
     }
@@ -187,7 +190,8 @@ static _Noreturn void helper_child(int fd, const struct wire_preamble *preamble,
     _exit(0);
 }
 
-static void helper_start(int fd, const struct wire_preamble *preamble, enum wire_status status, const char *refusal)
+static void helper_start(int fd, const struct wire_preamble *preamble, enum wire_status status,
+                         const char *refusal)
 {
     if (helper_count >= HELPERS_MAX)
         return;
@@ -236,7 +240,7 @@ static void session_start(int fd, const struct wire_preamble *preamble)
     session_count++;
 }
 
-/* ---- connections --------------------------------------------------------------------------------------------------------- */
+/* ---- connections ---- */
 
 static void thread_pass(int fd, const struct wire_preamble *preamble)
 {
@@ -253,15 +257,18 @@ static void thread_pass(int fd, const struct wire_preamble *preamble)
 /* The preamble is complete. The descriptor stays the caller's, who closes it. */
 static void connection_begin(int fd, const struct wire_preamble *preamble)
 {
-    const char *full = session_count >= configuration.sessions_max ? "it serves as many sessions as it may" : NULL;
+    const char *full =
+        session_count >= configuration.sessions_max ? "it serves as many sessions as it may" : NULL;
     if (preamble->magic != WIRE_MAGIC) {
         if (configuration.verbose)
             say("connection closed: it is not ld-span's");
     } else if (preamble->version != WIRE_VERSION) {
-        connection_refuse(fd, preamble, WIRE_BAD_VERSION, "it speaks another version of the protocol (install the same "
+        connection_refuse(fd, preamble, WIRE_BAD_VERSION,
+                          "it speaks another version of the protocol (install the same "
                           "ld-span on both)");
     } else if (configuration.key && !(preamble->flags & WIRE_PREAMBLE_TLS)) {
-        connection_refuse(fd, preamble, WIRE_REFUSED, "it takes only connections with its key (use --key)");
+        connection_refuse(fd, preamble, WIRE_REFUSED,
+                          "it takes only connections with its key (use --key)");
     } else if (!configuration.key && preamble->flags & WIRE_PREAMBLE_TLS) {
         connection_refuse(fd, preamble, WIRE_REFUSED, "it has no key (start spand with --key)");
     } else if (preamble->kind == WIRE_KIND_PROBE) {
@@ -310,7 +317,9 @@ static void connections_accept(void)
             if (errno == EMFILE || errno == ENFILE) {
                 if (pending_count > 0)
                     pending_remove(0);
-                poll(NULL, 0, 10); /* the connection waits in the kernel; do not ask for it in a tight loop */
+                poll(
+                    NULL, 0,
+                    10); /* the connection waits in the kernel; do not ask for it in a tight loop */
             }
             return;
         }
@@ -321,11 +330,12 @@ static void connections_accept(void)
                     oldest = j;
             pending_remove(oldest);
         }
-        pendings[pending_count++] = (struct pending){.fd = fd, .deadline_ms = now_ms() + PREAMBLE_MS};
+        pendings[pending_count++] =
+            (struct pending){.fd = fd, .deadline_ms = now_ms() + PREAMBLE_MS};
     }
 }
 
-/* ---- the loop ------------------------------------------------------------------------------------------------------------ */
+/* ---- the loop ---- */
 
 static void children_reap(void)
 {

@@ -1,37 +1,28 @@
 /*
- * Descriptors of the monitor, kept above the program's limit.
- *
- * A descriptor at or above RLIMIT_NOFILE stays valid when it was opened under a higher limit, and the kernel answers
- * EBADF for any attempt of the program to put one of its own there. Where the limit cannot be raised, the last ones below
- * it are used and guarded by number.
+ * Descriptors of the monitor, kept in the last part below RLIMIT_NOFILE: the kernel hands out the lowest number that is
+ * free, so a program gets there only when it has opened all others.
  */
 #include "monitor/fdguard.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define GUARDED_COUNT 4096u /* room above the floor */
-#define FLOOR_MAX     (1u << 20)
+#define GUARDED_MAX 4096u
+#define FLOOR_MAX   (1u << 20) /* a descriptor table up to there costs 8 MiB */
 
 static unsigned fd_floor;
-static bool raises;
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 void fdguard_initialise(void)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        limit.rlim_cur = limit.rlim_max = 1024;
-    raises = limit.rlim_cur < FLOOR_MAX &&
-             (geteuid() == 0 || limit.rlim_max >= limit.rlim_cur + GUARDED_COUNT);
-    if (raises)
-        fd_floor = (unsigned)limit.rlim_cur;
-    else
-        fd_floor = (limit.rlim_cur > FLOOR_MAX ? FLOOR_MAX : (unsigned)limit.rlim_cur) - 128;
+        limit.rlim_cur = 1024;
+    unsigned usable = limit.rlim_cur > FLOOR_MAX ? FLOOR_MAX : (unsigned)limit.rlim_cur;
+    unsigned guarded = usable / 4 > GUARDED_MAX ? GUARDED_MAX : usable / 4;
+    fd_floor = usable - guarded;
 }
 
 unsigned fdguard_floor(void)
@@ -41,23 +32,9 @@ unsigned fdguard_floor(void)
 
 int fdguard_move(int fd)
 {
-    struct rlimit limit, wide;
-    pthread_mutex_lock(&lock);
-    bool raised = false;
-    if (raises && getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-        wide = limit;
-        wide.rlim_cur = fd_floor + GUARDED_COUNT;
-        if (wide.rlim_max < wide.rlim_cur)
-            wide.rlim_max = wide.rlim_cur;
-        raised = setrlimit(RLIMIT_NOFILE, &wide) == 0;
-    }
     int moved = fcntl(fd, F_DUPFD_CLOEXEC, (int)fd_floor);
-    int error = errno;
-    if (raised)
-        setrlimit(RLIMIT_NOFILE, &limit);
-    pthread_mutex_unlock(&lock);
     if (moved < 0)
-        return -error;
+        return -errno;
     close(fd);
     return moved;
 }

@@ -1,6 +1,7 @@
 /*
- * Letting sessions in: hello and welcome on the peer's side, and thread connections from the agent to a session.
- * Not for what a session does then (peer_run), nor for which connections belong to which session (monitor/agent.c).
+ * Letting sessions in: hello and welcome on the peer's side, and thread connections from the agent
+ * to a session. Not for what a session does then (peer_run), nor for which connections belong to
+ * which session (monitor/agent.c).
  */
 #include <errno.h>
 #include <sched.h>
@@ -14,12 +15,14 @@
 
 const struct channel_key *peer_key;
 
-static enum wire_status hello_check(const struct wire_hello *hello, const struct wire_cpu *cpu, const char *refusal,
-                                    char message[WIRE_MESSAGE_BYTES])
+static enum wire_status hello_check(const struct wire_hello *hello, const struct wire_cpu *cpu,
+                                    const char *refusal, char message[WIRE_MESSAGE_BYTES])
 {
     if (hello->magic != WIRE_MAGIC || hello->version != WIRE_VERSION) {
-        snprintf(message, WIRE_MESSAGE_BYTES, "it speaks version %u of the protocol, home speaks %u (install the same "
-                 "ld-span on both)", WIRE_VERSION, hello->version);
+        snprintf(message, WIRE_MESSAGE_BYTES,
+                 "it speaks version %u of the protocol, home speaks %u (install the same "
+                 "ld-span on both)",
+                 WIRE_VERSION, hello->version);
         return WIRE_BAD_VERSION;
     }
     if (refusal) {
@@ -45,8 +48,8 @@ static uint64_t memory_bytes(void)
     return sysinfo(&info) == 0 ? (uint64_t)info.totalram * info.mem_unit : 0;
 }
 
-int peer_admit(struct channel *channel, const char *refusal, int timeout_ms, struct wire_hello *hello,
-               char why[WIRE_MESSAGE_BYTES])
+int peer_admit(struct channel *channel, const char *refusal, int timeout_ms,
+               struct wire_hello *hello, char why[WIRE_MESSAGE_BYTES])
 {
     int error = channel_receive_bytes(channel, hello, sizeof *hello, timeout_ms);
     if (error) {
@@ -54,7 +57,9 @@ int peer_admit(struct channel *channel, const char *refusal, int timeout_ms, str
         return error;
     }
     hello->program[sizeof hello->program - 1] = 0;
-    struct wire_welcome welcome = {.magic = WIRE_MAGIC, .version = WIRE_VERSION, .cpu_count = cpu_count(),
+    struct wire_welcome welcome = {.magic = WIRE_MAGIC,
+                                   .version = WIRE_VERSION,
+                                   .cpu_count = cpu_count(),
                                    .memory_bytes = memory_bytes()};
     wire_cpu_probe(&welcome.cpu);
     enum wire_status status = hello_check(hello, &welcome.cpu, refusal, welcome.message);
@@ -76,7 +81,9 @@ int peer_send_thread(int thread_socket, int fd)
         struct cmsghdr align;
         char bytes[CMSG_SPACE(sizeof(int))];
     } control = {0};
-    struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = control.bytes,
+    struct msghdr message = {.msg_iov = &data,
+                             .msg_iovlen = 1,
+                             .msg_control = control.bytes,
                              .msg_controllen = sizeof control.bytes};
     struct cmsghdr *header = CMSG_FIRSTHDR(&message);
     header->cmsg_level = SOL_SOCKET;
@@ -95,9 +102,12 @@ int peer_receive_thread(int thread_socket, bool wait, int *fd)
         struct cmsghdr align;
         char bytes[CMSG_SPACE(sizeof(int))];
     } control;
-    struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = control.bytes,
+    struct msghdr message = {.msg_iov = &data,
+                             .msg_iovlen = 1,
+                             .msg_control = control.bytes,
                              .msg_controllen = sizeof control.bytes};
-    ssize_t received = recvmsg(thread_socket, &message, MSG_CMSG_CLOEXEC | (wait ? 0 : MSG_DONTWAIT));
+    ssize_t received =
+        recvmsg(thread_socket, &message, MSG_CMSG_CLOEXEC | (wait ? 0 : MSG_DONTWAIT));
     if (received <= 0)
         return received < 0 ? -errno : 0;
     struct cmsghdr *header = CMSG_FIRSTHDR(&message);

@@ -6,8 +6,8 @@
 #define MONITOR_PEER_FILTER_H
 
 /*
- * Installs the filter for all threads of the process, for good. Called by peer_run when everything that needs a file or a
- * new socket has been opened. 0 or negative errno.
+ * Installs the filter for all threads of the process, for good. Called by peer_run when everything
+ * that needs a file or a new socket has been opened. 0 or negative errno.
  */
 int peer_filter_install(void);
 

@@ -35,8 +35,8 @@ static _Noreturn void fail(int status, const char *format, ...)
 static _Noreturn void fail(int status, const char *format, ...)
 {
     va_list list;
-    fputs("spanctl: ", stderr);
     va_start(list, format);
+    fputs("spanctl: ", stderr);
     vfprintf(stderr, format, list);
     va_end(list);
     fputc('\n', stderr);

@@ -25,8 +25,17 @@ struct arguments {
     bool insecure, verbose;
 };
 
-enum { OPTION_LISTEN = 1, OPTION_KEY, OPTION_INSECURE, OPTION_SESSIONS, OPTION_VERBOSE, OPTION_KEYGEN,
-       OPTION_PORT_FILE, OPTION_HELP, OPTION_VERSION };
+enum {
+    OPTION_LISTEN = 1,
+    OPTION_KEY,
+    OPTION_INSECURE,
+    OPTION_SESSIONS,
+    OPTION_VERBOSE,
+    OPTION_KEYGEN,
+    OPTION_PORT_FILE,
+    OPTION_HELP,
+    OPTION_VERSION
+};
 
 static const struct option options[] = {
     {"listen", required_argument, NULL, OPTION_LISTEN},
@@ -58,7 +67,8 @@ static _Noreturn void help_print(void)
     printf("Usage: spand [OPTION]...\n"
            "Lends this machine's processors and memory to programs run by ld-span.so elsewhere.\n"
            "\n"
-           "  --listen ADDR[:PORT]   where to take connections (default 127.0.0.1:%d); port 0: a free one\n"
+           "  --listen ADDR[:PORT]   where to take connections (default 127.0.0.1:%d); port 0: a "
+           "free one\n"
            "  --key FILE             take only connections with this pre-shared key, by TLS 1.3\n"
            "  --insecure             listen beyond this machine without a key\n"
            "  --max-sessions N       at most N sessions at a time, 1 to %d (default %u)\n"
@@ -76,7 +86,8 @@ static unsigned sessions_parse(const char *text)
     errno = 0;
     unsigned long number = strtoul(text, &end, 10);
     if (*text < '0' || *text > '9' || *end || errno || number < 1 || number > AGENT_SESSIONS_MAX)
-        fail("bad value for --max-sessions: %s (give a number from 1 to %d)", text, AGENT_SESSIONS_MAX);
+        fail("bad value for --max-sessions: %s (give a number from 1 to %d)", text,
+             AGENT_SESSIONS_MAX);
     return (unsigned)number;
 }
 
@@ -147,8 +158,10 @@ static void secrecy_check(const struct arguments *arguments)
     if (loopback < 0)
         fail("cannot listen on %s: no such host (check the name)", arguments->listen);
     if (!loopback && !arguments->key && !arguments->insecure)
-        fail("cannot listen on %s without a key: whoever reaches it could run programs here (give --key FILE, or "
-             "--insecure on a network that you trust)", arguments->listen);
+        fail("cannot listen on %s without a key: whoever reaches it could run programs here (give "
+             "--key FILE, or "
+             "--insecure on a network that you trust)",
+             arguments->listen);
 }
 
 /* Every standard descriptor is open, so that none of ours takes its place. */
@@ -175,7 +188,8 @@ int main(int argc, char **argv)
         fail("%s", why);
     secrecy_check(&arguments);
 
-    /* Before anybody can be told that the agent is there, so that being told to end is never missed. */
+    /* Before anybody can be told that the agent is there, so that being told to end is never
+     * missed. */
     sigset_t signals;
     sigemptyset(&signals);
     sigaddset(&signals, SIGCHLD);
@@ -189,7 +203,9 @@ int main(int argc, char **argv)
     if (arguments.port_file)
         port_file_write(arguments.port_file, strrchr(name, ':') + 1);
 
-    struct agent_configuration configuration = {.listen_fd = fd, .key = key, .sessions_max = arguments.sessions_max,
+    struct agent_configuration configuration = {.listen_fd = fd,
+                                                .key = key,
+                                                .sessions_max = arguments.sessions_max,
                                                 .verbose = arguments.verbose};
     int status = agent_run(&configuration);
     if (arguments.port_file)

@@ -48,7 +48,8 @@ static int address_split(const char *address, char host[HOST_BYTES], uint16_t *p
     return 0;
 }
 
-static void address_make(int family, const void *bytes, uint16_t port, struct sockaddr_storage *address)
+static void address_make(int family, const void *bytes, uint16_t port,
+                         struct sockaddr_storage *address)
 {
     *address = (struct sockaddr_storage){0};
     if (family == AF_INET) {
@@ -67,14 +68,17 @@ static void address_make(int family, const void *bytes, uint16_t port, struct so
 static bool address_parse(const char *host, uint16_t port, struct sockaddr_storage *address)
 {
     uint8_t bytes[16];
-    int family = inet_pton(AF_INET, host, bytes) == 1 ? AF_INET : inet_pton(AF_INET6, host, bytes) == 1 ? AF_INET6 : 0;
+    int family = inet_pton(AF_INET, host, bytes) == 1    ? AF_INET
+                 : inet_pton(AF_INET6, host, bytes) == 1 ? AF_INET6
+                                                         : 0;
     if (family)
         address_make(family, bytes, port, address);
     return family != 0;
 }
 
 /* /etc/hosts: hosts(5). */
-static int hosts_lookup(const char *host, uint16_t port, struct sockaddr_storage addresses[CHANNEL_ADDRESSES_MAX])
+static int hosts_lookup(const char *host, uint16_t port,
+                        struct sockaddr_storage addresses[CHANNEL_ADDRESSES_MAX])
 {
     FILE *file = fopen("/etc/hosts", "re");
     if (!file)
@@ -167,7 +171,8 @@ int address_resolve(const char *address, struct sockaddr_storage addresses[CHANN
 
 socklen_t address_bytes(const struct sockaddr_storage *address)
 {
-    return address->ss_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+    return address->ss_family == AF_INET6 ? sizeof(struct sockaddr_in6)
+                                          : sizeof(struct sockaddr_in);
 }
 
 bool address_same_host(const struct sockaddr_storage *one, const struct sockaddr_storage *other)
@@ -175,7 +180,8 @@ bool address_same_host(const struct sockaddr_storage *one, const struct sockaddr
     if (one->ss_family != other->ss_family)
         return false;
     if (one->ss_family == AF_INET)
-        return ((const struct sockaddr_in *)one)->sin_addr.s_addr == ((const struct sockaddr_in *)other)->sin_addr.s_addr;
+        return ((const struct sockaddr_in *)one)->sin_addr.s_addr ==
+               ((const struct sockaddr_in *)other)->sin_addr.s_addr;
     return IN6_ARE_ADDR_EQUAL(&((const struct sockaddr_in6 *)one)->sin6_addr,
                               &((const struct sockaddr_in6 *)other)->sin6_addr);
 }

@@ -1,10 +1,10 @@
 /*
  * What the processor offers to programs, and whether another one offers the same.
- * Not for what the kernel alone uses: a feature counts only when it adds instructions or state that a program may have
- * chosen, by itself or through its libraries' IFUNCs, when it started at home.
+ * Not for what the kernel alone uses: a feature counts only when it adds instructions or state that
+ * a program may have chosen, by itself or through its libraries' IFUNCs, when it started at home.
  *
- * Bits: Intel SDM volume 2A, CPUID; AMD APM volume 3, appendix E. Names: arch/x86/include/asm/cpufeatures.h, as
- * /proc/cpuinfo prints them.
+ * Bits: Intel SDM volume 2A, CPUID; AMD APM volume 3, appendix E. Names:
+ * arch/x86/include/asm/cpufeatures.h, as /proc/cpuinfo prints them.
  */
 #include <cpuid.h>
 #include <stddef.h>
@@ -119,17 +119,15 @@ static const struct cpu_feature features[] = {
     {WORD(ext1_edx), 31, "3dnow"},
 };
 
-/* State that the kernel saves for programs (XCR0), in case it does so at home and not on the peer for the same processor. */
+/* State that the kernel saves for programs (XCR0), in case it does so at home and not on the peer
+ * for the same processor. */
 static const struct {
     uint64_t mask;
     const char *name;
 } states[] = {
-    {1ul << 0 | 1ul << 1, "xsave state of sse"},
-    {1ul << 2, "xsave state of avx"},
-    {7ul << 5, "xsave state of avx512f"},
-    {1ul << 9, "xsave state of ospke"},
-    {3ul << 17, "xsave state of amx_tile"},
-    {1ul << 19, "xsave state of apx"},
+    {1ul << 0 | 1ul << 1, "xsave state of sse"}, {1ul << 2, "xsave state of avx"},
+    {7ul << 5, "xsave state of avx512f"},        {1ul << 9, "xsave state of ospke"},
+    {3ul << 17, "xsave state of amx_tile"},      {1ul << 19, "xsave state of apx"},
 };
 
 void wire_cpu_probe(struct wire_cpu *cpu)
@@ -177,6 +175,7 @@ enum wire_status wire_cpu_check(const struct wire_cpu *home, const struct wire_c
         message[0] = 0;
         return WIRE_OK;
     }
-    snprintf(message, WIRE_MESSAGE_BYTES, "its processor lacks %s, which the one at home has", missing);
+    snprintf(message, WIRE_MESSAGE_BYTES, "its processor lacks %s, which the one at home has",
+             missing);
     return WIRE_BAD_CPU;
 }

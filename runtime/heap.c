@@ -2,12 +2,14 @@
  * Blocks for the monitor domain: size classes in chunks of 1 MiB, large blocks by their own mmap.
  * Not for libc's names (heap_malloc.c).
  *
- * A chunk is aligned to its size and divided into slabs of 64 KiB. A slab holds objects of one class; a bit for each tells
- * whether it is allocated, so that freeing twice is always seen. The bits live in the chunk's header, away from what the
- * users write. A static map of bits tells which addresses are chunks, so that a pointer can be judged before anything it
- * points to is read. A freed object carries a poison word that is checked when it is given out again.
+ * A chunk is aligned to its size and divided into slabs of 64 KiB. A slab holds objects of one
+ * class; a bit for each tells whether it is allocated, so that freeing twice is always seen.
+ * The bits live in the chunk's header, away from what the users write. A static map of bits tells
+ * which addresses are chunks, so that a pointer can be judged before anything it points to is read.
+ * A freed object carries a poison word that is checked when it is given out again.
  *
- * Static data starts as zero and needs no constructor: the first call may come from libc's own start-up.
+ * Static data starts as zero and needs no constructor: the first call may come from libc's own
+ * start-up.
  */
 #include "runtime/heap.h"
 
@@ -38,10 +40,12 @@
 #define LARGE_HEADER 64ul
 
 struct slab {
-    uint8_t class; /* CLASS_NONE: not in use */
-    uint8_t number; /* in its chunk */
-    uint16_t used, fresh, count; /* objects allocated, ever allocated since the slab got its class, in all */
-    uint16_t search; /* words of `bits` before this one are full */
+    uint8_t size_class; /* CLASS_NONE: not in use */
+    uint8_t number;     /* in its chunk */
+    uint16_t used;      /* objects that are allocated */
+    uint16_t fresh;     /* objects from this one on never were since the slab got its class */
+    uint16_t count;     /* of objects */
+    uint16_t search;    /* words of `bits` before this one are full */
     uint32_t object_bytes;
     struct slab *next, *previous; /* slabs of the class that have room */
     uint64_t bits[SLAB_WORDS];
@@ -58,7 +62,7 @@ struct chunk {
 struct large {
     uint64_t magic;
     uint64_t start, bytes; /* of the mapping */
-    uint64_t check; /* of the three before */
+    uint64_t check;        /* of the three before */
 };
 
 _Static_assert(sizeof(struct large) <= LARGE_HEADER, "fits before the block");
@@ -74,7 +78,8 @@ static unsigned chunks_empty;
 
 static _Noreturn void heap_fatal(const char *what)
 {
-    const char prefix[] = "ld-span: the monitor's heap is damaged: ", end[] = " (please report this)\n";
+    const char prefix[] = "ld-span: the monitor's heap is damaged: ",
+               end[] = " (please report this)\n";
     kernel_call(SYS_write, 2, (long)prefix, sizeof prefix - 1, 0, 0, 0);
     kernel_call(SYS_write, 2, (long)what, (long)strlen(what), 0, 0, 0);
     kernel_call(SYS_write, 2, (long)end, sizeof end - 1, 0, 0, 0);
@@ -82,11 +87,12 @@ static _Noreturn void heap_fatal(const char *what)
         __builtin_trap();
 }
 
-/* ---- memory from the kernel ---------------------------------------------------------------------------------------------- */
+/* ---- memory from the kernel ---- */
 
 static long memory_map(uint64_t hint, size_t size)
 {
-    return kernel_call(SYS_mmap, (long)hint, (long)size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return kernel_call(SYS_mmap, (long)hint, (long)size, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 }
 
 static void memory_unmap(uint64_t start, size_t size)
@@ -96,8 +102,9 @@ static void memory_unmap(uint64_t start, size_t size)
 }
 
 /*
- * Fresh memory in the runtime zone, 0 when there is none. The kernel places it there by itself, except in its old layout
- * (unlimited stack, ADDR_COMPAT_LAYOUT): then places are tried one after the other.
+ * Fresh memory in the runtime zone, 0 when there is none. The kernel places it there by itself,
+ * except in its old layout (unlimited stack, ADDR_COMPAT_LAYOUT): then places are tried one after
+ * the other.
  */
 static uint64_t memory_obtain(size_t size)
 {
@@ -105,7 +112,8 @@ static uint64_t memory_obtain(size_t size)
     long start = memory_map(0, size);
     if (start >= 0 && (uint64_t)start < SPAN_ZONE_END) {
         memory_unmap((uint64_t)start, size);
-        uint64_t place = __atomic_fetch_add(&hint, (size + 2 * CHUNK_BYTES) & -CHUNK_BYTES, __ATOMIC_RELAXED);
+        uint64_t place =
+            __atomic_fetch_add(&hint, (size + 2 * CHUNK_BYTES) & -CHUNK_BYTES, __ATOMIC_RELAXED);
         start = memory_map(place, size);
     }
     if (start < 0 && start > -4096)
@@ -141,7 +149,7 @@ static uint64_t memory_obtain_aligned(size_t size, size_t alignment)
     return aligned;
 }
 
-/* ---- classes ------------------------------------------------------------------------------------------------------------- */
+/* ---- classes ---- */
 
 /* Up to 128 in steps of 16, then four to each doubling. */
 static unsigned class_of(size_t size)
@@ -152,15 +160,15 @@ static unsigned class_of(size_t size)
     return 8 + (power - 7) * 4 + (unsigned)(((size - 1) >> (power - 2)) & 3);
 }
 
-static size_t class_bytes(unsigned class)
+static size_t class_bytes(unsigned size_class)
 {
-    if (class < 8)
-        return (class + 1) * 16;
-    unsigned power = 7 + (class - 8) / 4;
-    return ((size_t)(class - 8) % 4 + 5) << (power - 2);
+    if (size_class < 8)
+        return (size_class + 1) * 16;
+    unsigned power = 7 + (size_class - 8) / 4;
+    return ((size_t)(size_class - 8) % 4 + 5) << (power - 2);
 }
 
-/* ---- chunks and slabs ---------------------------------------------------------------------------------------------------- */
+/* ---- chunks and slabs ---- */
 
 static bool chunk_known(uint64_t address)
 {
@@ -184,7 +192,8 @@ static struct chunk *slab_chunk(const struct slab *slab)
     return (struct chunk *)((uint64_t)slab & -CHUNK_BYTES);
 }
 
-/* The first object: the chunk's header takes the beginning of the first slab, objects stay aligned to their size there. */
+/* The first object: the chunk's header takes the beginning of the first slab, objects stay aligned
+ * to their size there. */
 static uint64_t slab_objects(const struct slab *slab)
 {
     uint64_t start = (uint64_t)slab_chunk(slab) + slab->number * SLAB_BYTES;
@@ -221,7 +230,7 @@ static void chunk_destroy(struct chunk *chunk)
 static struct slab *chunk_free_slab(struct chunk *chunk)
 {
     for (unsigned i = 0; i < chunk->slabs_begun; i++)
-        if (chunk->slabs[i].class == CLASS_NONE)
+        if (chunk->slabs[i].size_class == CLASS_NONE)
             return &chunk->slabs[i];
     if (chunk->slabs_begun == SLABS_PER_CHUNK)
         return NULL;
@@ -233,20 +242,20 @@ static struct slab *chunk_free_slab(struct chunk *chunk)
 static void room_add(struct slab *slab)
 {
     slab->previous = NULL;
-    slab->next = slabs_with_room[slab->class];
+    slab->next = slabs_with_room[slab->size_class];
     if (slab->next)
         slab->next->previous = slab;
-    slabs_with_room[slab->class] = slab;
+    slabs_with_room[slab->size_class] = slab;
 }
 
 static void room_remove(struct slab *slab)
 {
     if (slab->next)
         slab->next->previous = slab->previous;
-    *(slab->previous ? &slab->previous->next : &slabs_with_room[slab->class]) = slab->next;
+    *(slab->previous ? &slab->previous->next : &slabs_with_room[slab->size_class]) = slab->next;
 }
 
-static struct slab *slab_create(unsigned class)
+static struct slab *slab_create(unsigned size_class)
 {
     struct chunk *chunk = chunks;
     while (chunk && chunk->slabs_used == SLABS_PER_CHUNK)
@@ -258,8 +267,8 @@ static struct slab *slab_create(unsigned class)
         heap_fatal("a chunk's header was overwritten");
     if (chunk->slabs_used++ == 0)
         chunks_empty--;
-    slab->class = (uint8_t)class;
-    slab->object_bytes = (uint32_t)class_bytes(class);
+    slab->size_class = (uint8_t)size_class;
+    slab->object_bytes = (uint32_t)class_bytes(size_class);
     slab->used = slab->fresh = slab->search = 0;
     uint64_t end = (uint64_t)chunk + (slab->number + 1) * SLAB_BYTES;
     slab->count = (uint16_t)((end - slab_objects(slab)) / slab->object_bytes);
@@ -267,14 +276,15 @@ static struct slab *slab_create(unsigned class)
     return slab;
 }
 
-/* An empty slab goes back to its chunk, and the chunk to the kernel, but one of each is kept against back and forth. */
+/* An empty slab goes back to its chunk, and the chunk to the kernel, but one of each is kept
+ * against back and forth. */
 static void slab_release(struct slab *slab)
 {
-    if (slabs_with_room[slab->class] == slab && !slab->next)
+    if (slabs_with_room[slab->size_class] == slab && !slab->next)
         return;
     struct chunk *chunk = slab_chunk(slab);
     room_remove(slab);
-    slab->class = CLASS_NONE;
+    slab->size_class = CLASS_NONE;
     if (--chunk->slabs_used > 0)
         return;
     if (chunks_empty > 0)
@@ -283,7 +293,7 @@ static void slab_release(struct slab *slab)
         chunks_empty++;
 }
 
-/* ---- objects ------------------------------------------------------------------------------------------------------------- */
+/* ---- objects ---- */
 
 static void *object_take(struct slab *slab)
 {
@@ -305,17 +315,19 @@ static void *object_take(struct slab *slab)
     return object;
 }
 
-/* The slab and number of an object, or the end of the process: only what heap_allocate gave out is accepted. */
+/* The slab and number of an object, or the end of the process: only what heap_allocate gave out is
+ * accepted. */
 static struct slab *object_find(const void *pointer, unsigned *number)
 {
     struct chunk *chunk = (struct chunk *)((uint64_t)pointer & -CHUNK_BYTES);
     if (chunk->magic != CHUNK_MAGIC)
         heap_fatal("a chunk's header was overwritten");
     struct slab *slab = &chunk->slabs[((uint64_t)pointer - (uint64_t)chunk) / SLAB_BYTES];
-    if (slab->class >= CLASS_LIMIT || slab->object_bytes == 0)
+    if (slab->size_class >= CLASS_LIMIT || slab->object_bytes == 0)
         heap_fatal("a pointer was freed that is not a block's");
     uint64_t objects = slab_objects(slab), offset = (uint64_t)pointer - objects;
-    if ((uint64_t)pointer < objects || offset % slab->object_bytes || offset / slab->object_bytes >= slab->count)
+    if ((uint64_t)pointer < objects || offset % slab->object_bytes ||
+        offset / slab->object_bytes >= slab->count)
         heap_fatal("a pointer was freed that is not a block's");
     *number = (unsigned)(offset / slab->object_bytes);
     if (!(slab->bits[*number / 64] >> (*number % 64) & 1))
@@ -339,7 +351,7 @@ static void object_return(void *pointer)
         slab_release(slab);
 }
 
-/* ---- large blocks -------------------------------------------------------------------------------------------------------- */
+/* ---- large blocks ---- */
 
 static uint64_t large_check(const struct large *large)
 {
@@ -349,9 +361,10 @@ static uint64_t large_check(const struct large *large)
 static struct large *large_find(const void *pointer)
 {
     struct large *large = (struct large *)((uint64_t)pointer - LARGE_HEADER);
-    if ((uint64_t)pointer % OBJECT_BYTES_MIN || (uint64_t)large < SPAN_ZONE_END || large->magic != LARGE_MAGIC ||
-        large->check != large_check(large))
-        heap_fatal("a pointer was freed that is not a block's, or what is before a large block was overwritten");
+    if ((uint64_t)pointer % OBJECT_BYTES_MIN || (uint64_t)large < SPAN_ZONE_END ||
+        large->magic != LARGE_MAGIC || large->check != large_check(large))
+        heap_fatal("a pointer was freed that is not a block's, or what is before a large block was "
+                   "overwritten");
     return large;
 }
 
@@ -401,7 +414,8 @@ static void *large_resize(void *pointer, size_t size)
     size_t bytes = (before + size + PAGE_BYTES - 1) & -(size_t)PAGE_BYTES;
     if (bytes == old)
         return pointer;
-    long start = kernel_call(SYS_mremap, (long)large->start, (long)old, (long)bytes, MREMAP_MAYMOVE, 0, 0);
+    long start =
+        kernel_call(SYS_mremap, (long)large->start, (long)old, (long)bytes, MREMAP_MAYMOVE, 0, 0);
     if (start < 0 && start > -4096)
         return NULL;
     if ((uint64_t)start < SPAN_ZONE_END)
@@ -415,17 +429,17 @@ static void *large_resize(void *pointer, size_t size)
     return (void *)block;
 }
 
-/* ---- the heap ------------------------------------------------------------------------------------------------------------ */
+/* ---- the heap ---- */
 
 void *heap_allocate(size_t size)
 {
     if (size > OBJECT_BYTES_MAX)
         return large_allocate(size, OBJECT_BYTES_MIN);
-    unsigned class = class_of(size);
+    unsigned size_class = class_of(size);
     lock_acquire(&heap_lock);
-    struct slab *slab = slabs_with_room[class];
+    struct slab *slab = slabs_with_room[size_class];
     if (!slab)
-        slab = slab_create(class);
+        slab = slab_create(size_class);
     void *object = slab ? object_take(slab) : NULL;
     object_count += object != NULL;
     lock_release(&heap_lock);
@@ -513,5 +527,6 @@ void heap_fork_child(void)
 void heap_counters(size_t *bytes_mapped, size_t *blocks)
 {
     *bytes_mapped = __atomic_load_n(&mapped_bytes, __ATOMIC_RELAXED);
-    *blocks = __atomic_load_n(&object_count, __ATOMIC_RELAXED) + __atomic_load_n(&large_count, __ATOMIC_RELAXED);
+    *blocks = __atomic_load_n(&object_count, __ATOMIC_RELAXED) +
+              __atomic_load_n(&large_count, __ATOMIC_RELAXED);
 }

@@ -1,6 +1,6 @@
 /*
- * libc's names for the heap, which replace libc's own in a static program: malloc(3), posix_memalign(3).
- * Not for how blocks are found (heap.c).
+ * libc's names for the heap, which replace libc's own in a static program: malloc(3),
+ * posix_memalign(3). Not for how blocks are found (heap.c).
  */
 #include <errno.h>
 #include <malloc.h>
@@ -14,7 +14,8 @@
 
 #define EXPORTED __attribute__((visibility("default")))
 
-/* What libc calls before TLS and before its own memcpy are set up, for the first thread's TLS; its own version is brk. */
+/* What libc calls before TLS and before its own memcpy are set up, for the first thread's TLS; its
+ * own version is brk. */
 void *_dl_early_allocate(size_t size);
 
 static void *result_checked(void *pointer)
@@ -37,7 +38,8 @@ EXPORTED void free(void *pointer)
 EXPORTED void *calloc(size_t count, size_t size)
 {
     size_t bytes;
-    return result_checked(__builtin_mul_overflow(count, size, &bytes) ? NULL : heap_allocate_zeroed(bytes));
+    return result_checked(
+        __builtin_mul_overflow(count, size, &bytes) ? NULL : heap_allocate_zeroed(bytes));
 }
 
 EXPORTED void *realloc(void *pointer, size_t size)
@@ -105,6 +107,7 @@ EXPORTED size_t malloc_usable_size(void *pointer)
 
 void *_dl_early_allocate(size_t size)
 {
-    long start = kernel_call(SYS_mmap, 0, (long)size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    long start = kernel_call(SYS_mmap, 0, (long)size, PROT_READ | PROT_WRITE,
+                             MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     return start < 0 && start > -4096 ? NULL : (void *)start;
 }

@@ -1,7 +1,7 @@
 /*
  * System calls without libc: the result is the kernel's, a negative errno on failure.
- * Not for the program's calls. For code of the monitor domain that must not depend on errno, on thread cancellation or on
- * libc being set up: locks, heap, channels.
+ * Not for the program's calls. For code of the monitor domain that must not depend on errno, on
+ * thread cancellation or on libc being set up: locks, heap, channels.
  */
 #ifndef RUNTIME_KERNEL_H
 #define RUNTIME_KERNEL_H

@@ -1,7 +1,8 @@
 /*
  * A mutex for the monitor domain: one word, a short spin, then a futex.
- * Not for the program's locks. Not recursive, not fair. Unlike pthread_mutex_t it knows nothing of threads, so it works
- * before libc is set up, in threads made by raw clone, and can be made anew in the child of a raw fork.
+ * Not for the program's locks. Not recursive, not fair. Unlike pthread_mutex_t it knows nothing of
+ * threads, so it works before libc is set up, in threads made by raw clone, and can be made anew in
+ * the child of a raw fork.
  */
 #ifndef RUNTIME_LOCK_H
 #define RUNTIME_LOCK_H
@@ -21,7 +22,8 @@ struct lock {
 static inline bool lock_try(struct lock *lock)
 {
     uint32_t expected = 0;
-    return __atomic_compare_exchange_n(&lock->word, &expected, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+    return __atomic_compare_exchange_n(&lock->word, &expected, 1, false, __ATOMIC_ACQUIRE,
+                                       __ATOMIC_RELAXED);
 }
 
 static inline void lock_acquire(struct lock *lock)

@@ -1,6 +1,6 @@
 /*
  * The agent's loop with sessions that only echo, and the filter that sessions live under.
- * links: monitor/agent.c monitor/peer_admit.c monitor/peer_filter.c $(filter runtime/channel%,$(PARTS)) runtime/cpu.c
+ * links: $(filter monitor/agent% monitor/peer_% runtime/channel% runtime/cpu%,$(PARTS))
  */
 #include <check.h>
 #include <errno.h>
@@ -30,7 +30,7 @@ static struct channel_key *key;
 static char name[64];
 static pid_t agent;
 
-/* ---- what the agent needs and others implement --------------------------------------------------------------------------- */
+/* ---- what the agent needs and others implement ---- */
 
 int pager_probe(char why[WIRE_MESSAGE_BYTES])
 {
@@ -64,7 +64,7 @@ int peer_run(struct channel *engine, int thread_socket, const struct wire_hello 
     }
 }
 
-/* ---- the agent in a process of its own ----------------------------------------------------------------------------------- */
+/* ---- the agent in a process of its own ---- */
 
 static void agent_start(unsigned sessions_max, bool with_key)
 {
@@ -81,8 +81,8 @@ static void agent_start(unsigned sessions_max, bool with_key)
         sigprocmask(SIG_BLOCK, &signals, NULL);
         signal(SIGTERM, SIG_DFL); /* Check's own would end the test */
         signal(SIGINT, SIG_DFL);
-        struct agent_configuration configuration = {.listen_fd = fd, .sessions_max = sessions_max,
-                                                    .key = with_key ? key : NULL};
+        struct agent_configuration configuration = {
+            .listen_fd = fd, .sessions_max = sessions_max, .key = with_key ? key : NULL};
         _exit(agent_run(&configuration));
     }
     close(fd);
@@ -132,12 +132,14 @@ static struct channel *dial(enum wire_kind kind, const char *id, const struct ch
 
 static void hello_make(struct wire_hello *hello, const char *program)
 {
-    *hello = (struct wire_hello){.magic = WIRE_MAGIC, .version = WIRE_VERSION, .node = 1, .node_count = 2};
+    *hello = (struct wire_hello){
+        .magic = WIRE_MAGIC, .version = WIRE_VERSION, .node = 1, .node_count = 2};
     wire_cpu_probe(&hello->cpu);
     snprintf(hello->program, sizeof hello->program, "%s", program);
 }
 
-static int greet(struct channel *channel, const struct wire_hello *hello, struct wire_welcome *welcome)
+static int greet(struct channel *channel, const struct wire_hello *hello,
+                 struct wire_welcome *welcome)
 {
     if (hello)
         ck_assert_int_eq(channel_send_bytes(channel, hello, sizeof *hello), 0);
@@ -152,13 +154,15 @@ static int greet(struct channel *channel, const struct wire_hello *hello, struct
 
 /* Opens and greets. The channel when it was let in, with `expected` WIRE_OK. */
 static struct channel *open_and_expect(enum wire_kind kind, const char *id, const char *program,
-                                       const struct channel_key *with, enum wire_status expected, const char *word)
+                                       const struct channel_key *with, enum wire_status expected,
+                                       const char *word)
 {
     struct channel *channel = dial(kind, id, with);
     struct wire_hello hello;
     struct wire_welcome welcome;
     hello_make(&hello, program);
-    ck_assert_int_eq(greet(channel, kind == WIRE_KIND_THREAD ? NULL : &hello, &welcome), (int)expected);
+    ck_assert_int_eq(greet(channel, kind == WIRE_KIND_THREAD ? NULL : &hello, &welcome),
+                     (int)expected);
     if (word)
         ck_assert_msg(strstr(welcome.message, word), "%s", welcome.message);
     if (expected == WIRE_OK)
@@ -180,7 +184,7 @@ static void thread_echo(const char *id, const struct channel_key *with)
     channel_close(thread);
 }
 
-/* ---- tests; loops 0 and 1: without and with a key ------------------------------------------------------------------------ */
+/* ---- tests; loops 0 and 1: without and with a key ---- */
 
 START_TEST(test_probe)
 {
@@ -230,7 +234,8 @@ START_TEST(test_full)
     open_and_expect(WIRE_KIND_PROBE, "", "program", with, WIRE_REFUSED, "as many sessions");
     channel_close(one);
     usleep(100000);
-    struct channel *three = open_and_expect(WIRE_KIND_SESSION, "three", "program", with, WIRE_OK, NULL);
+    struct channel *three =
+        open_and_expect(WIRE_KIND_SESSION, "three", "program", with, WIRE_OK, NULL);
     channel_close(three);
     channel_close(two); /* which does not notice: the agent ends it */
 }
@@ -256,7 +261,8 @@ START_TEST(test_refusals)
     channel_close(channel);
 
     /* By the preamble alone. */
-    struct wire_preamble preamble = {.magic = WIRE_MAGIC, .version = WIRE_VERSION + 1, .kind = WIRE_KIND_SESSION};
+    struct wire_preamble preamble = {
+        .magic = WIRE_MAGIC, .version = WIRE_VERSION + 1, .kind = WIRE_KIND_SESSION};
     channel = dial(WIRE_KIND_PROBE, "", NULL);
     struct sockaddr_storage address;
     socklen_t size = sizeof address;
@@ -310,13 +316,17 @@ START_TEST(test_slow_client_blocks_nobody)
     channel_close(probe);
     /* More than the agent keeps: silent ones, half a preamble, a session that never says hello. */
     int fds[100];
-    struct wire_preamble preamble = {.magic = WIRE_MAGIC, .version = WIRE_VERSION, .kind = WIRE_KIND_SESSION,
-                                     .flags = _i ? WIRE_PREAMBLE_TLS : 0, .session = "slow"};
+    struct wire_preamble preamble = {.magic = WIRE_MAGIC,
+                                     .version = WIRE_VERSION,
+                                     .kind = WIRE_KIND_SESSION,
+                                     .flags = _i ? WIRE_PREAMBLE_TLS : 0,
+                                     .session = "slow"};
     for (int i = 0; i < 100; i++) {
         fds[i] = socket(address.ss_family, SOCK_STREAM, 0);
         ck_assert_int_eq(connect(fds[i], (struct sockaddr *)&address, size), 0);
         if (i % 3)
-            ck_assert_int_gt(write(fds[i], &preamble, i == 1 ? sizeof preamble : sizeof preamble - 1), 0);
+            ck_assert_int_gt(
+                write(fds[i], &preamble, i == 1 ? sizeof preamble : sizeof preamble - 1), 0);
     }
     int64_t start = now_ms();
     struct channel *one = open_and_expect(WIRE_KIND_SESSION, "one", "program", with, WIRE_OK, NULL);
@@ -346,7 +356,7 @@ START_TEST(test_end)
 }
 END_TEST
 
-/* ---- the filter ---------------------------------------------------------------------------------------------------------- */
+/* ---- the filter ---- */
 
 static void *other_thread(void *argument)
 {
@@ -372,7 +382,8 @@ static int filtered(int test)
     case 0: /* what a session needs */
         if (pthread_join(thread, &seen) != 0 || !seen)
             return 11;
-        if (pthread_create(&thread, NULL, other_thread, NULL) != 0 || pthread_join(thread, &seen) != 0 || !seen)
+        if (pthread_create(&thread, NULL, other_thread, NULL) != 0 ||
+            pthread_join(thread, &seen) != 0 || !seen)
             return 12;
         if (mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED)
             return 13;
@@ -396,7 +407,8 @@ static int filtered(int test)
             return 16;
         if (syscall(SYS_clone3, NULL, 0) >= 0 || errno != ENOSYS)
             return 17;
-        if (prctl(PR_SET_DUMPABLE, 1) >= 0 || errno != EPERM || unlink("/nowhere") >= 0 || errno != EPERM)
+        if (prctl(PR_SET_DUMPABLE, 1) >= 0 || errno != EPERM || unlink("/nowhere") >= 0 ||
+            errno != EPERM)
             return 18;
         return bind(pair[0], NULL, 0) < 0 && errno == EPERM ? 0 : 19;
     default:

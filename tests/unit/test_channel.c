@@ -1,7 +1,7 @@
 /*
  * Channels over loopback TCP: frames, waiting, keys, and everything the other side can do wrong.
  * Not for speed: tests/bench/bench_channel.c.
- * links: runtime/channel.c runtime/channel_open.c runtime/channel_address.c runtime/channel_key.c runtime/channel_tls.c
+ * links: $(filter runtime/channel%,$(PARTS))
  */
 #include <check.h>
 #include <errno.h>
@@ -56,7 +56,7 @@ static int64_t now_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* ---- a server of one connection ------------------------------------------------------------------------------------------ */
+/* ---- a server of one connection ---- */
 
 struct server {
     int listen_fd, timeout_ms;
@@ -77,7 +77,8 @@ static void *server_main(void *argument)
     int fd = accept(server->listen_fd, NULL, NULL);
     ck_assert_int_ge(fd, 0);
     ck_assert_int_eq(channel_read_preamble(fd, 2000, &server->preamble), 0);
-    server->result = channel_accept(fd, server->key, server->timeout_ms, &server->channel, server->why);
+    server->result =
+        channel_accept(fd, server->key, server->timeout_ms, &server->channel, server->why);
     return NULL;
 }
 
@@ -101,7 +102,8 @@ static void pair_open(int tls, struct channel **home, struct channel **peer)
     struct server server;
     char why[WIRE_MESSAGE_BYTES] = "";
     server_start(&server, tls ? key : NULL);
-    int result = channel_connect(server.name, WIRE_KIND_SESSION, session_id, tls ? key : NULL, 5000, 100, home, why);
+    int result = channel_connect(server.name, WIRE_KIND_SESSION, session_id, tls ? key : NULL, 5000,
+                                 100, home, why);
     ck_assert_msg(result == 0, "%s", why);
     server_join(&server);
     ck_assert_msg(server.result == 0, "%s", server.why);
@@ -130,10 +132,31 @@ static void fill(uint8_t *bytes, size_t size, unsigned seed)
         bytes[i] = (uint8_t)(seed + i * 7 + (i >> 8));
 }
 
-/* ---- frames -------------------------------------------------------------------------------------------------------------- */
+/* ---- frames ---- */
 
-static const size_t sizes[] = {0, 1, 7, 8, 64, 503, 504, 505, 512, 513, 4095, 4096, 4120, 16375, 16376, 16377, 16384,
-                               32768, 65535, 65536, 100000, WIRE_FRAME_BYTES_MAX - 1, WIRE_FRAME_BYTES_MAX};
+static const size_t sizes[] = {0,
+                               1,
+                               7,
+                               8,
+                               64,
+                               503,
+                               504,
+                               505,
+                               512,
+                               513,
+                               4095,
+                               4096,
+                               4120,
+                               16375,
+                               16376,
+                               16377,
+                               16384,
+                               32768,
+                               65535,
+                               65536,
+                               100000,
+                               WIRE_FRAME_BYTES_MAX - 1,
+                               WIRE_FRAME_BYTES_MAX};
 #define SIZE_COUNT (sizeof sizes / sizeof *sizes)
 
 static void *send_sizes(void *argument)
@@ -143,7 +166,8 @@ static void *send_sizes(void *argument)
         for (unsigned i = 0; i < SIZE_COUNT; i++) {
             fill(bytes, sizes[i], i + round);
             size_t first = sizes[i] / 3;
-            struct iovec pieces[] = {{bytes, first}, {bytes + first, 0}, {bytes + first, sizes[i] - first}};
+            struct iovec pieces[] = {
+                {bytes, first}, {bytes + first, 0}, {bytes + first, sizes[i] - first}};
             ck_assert_int_eq(channel_send(argument, (enum wire_type)(i + 1), pieces, 3), 0);
         }
     }
@@ -210,7 +234,8 @@ START_TEST(test_too_large_to_send)
     struct channel *home, *peer;
     pair_open(_i, &home, &peer);
     uint8_t *bytes = calloc(1, WIRE_FRAME_BYTES_MAX + 1);
-    struct iovec one = {bytes, WIRE_FRAME_BYTES_MAX + 1}, two[] = {{bytes, WIRE_FRAME_BYTES_MAX}, {bytes, 1}};
+    struct iovec one = {bytes, WIRE_FRAME_BYTES_MAX + 1},
+                 two[] = {{bytes, WIRE_FRAME_BYTES_MAX}, {bytes, 1}};
     struct iovec many[17] = {{bytes, 1}};
     ck_assert_int_eq(channel_send(home, WIRE_CALL, &one, 1), -EMSGSIZE);
     ck_assert_int_eq(channel_send(home, WIRE_CALL, two, 2), -EMSGSIZE);
@@ -339,7 +364,8 @@ START_TEST(test_closed_peer)
     /* No SIGPIPE, and an error at the latest when the reset has arrived. */
     int result = 0;
     for (int i = 0; i < 100 && result == 0; i++) {
-        result = _i ? channel_queue(peer, WIRE_CALL, &piece, 1) : channel_send(peer, WIRE_CALL, &piece, 1);
+        result = _i ? channel_queue(peer, WIRE_CALL, &piece, 1)
+                    : channel_send(peer, WIRE_CALL, &piece, 1);
         usleep(1000);
     }
     ck_assert_int_eq(result, -EPIPE);
@@ -349,7 +375,7 @@ START_TEST(test_closed_peer)
 }
 END_TEST
 
-/* ---- waiting ------------------------------------------------------------------------------------------------------------- */
+/* ---- waiting ---- */
 
 static volatile sig_atomic_t signals_caught;
 static void signal_catch(int signal)
@@ -486,8 +512,9 @@ START_TEST(test_sleep_costs_nothing)
     getrusage(RUSAGE_THREAD, &before);
     ck_assert_int_eq(channel_wait(peer, NULL, 300), 0);
     getrusage(RUSAGE_THREAD, &after);
-    long used_us = (after.ru_utime.tv_sec - before.ru_utime.tv_sec) * 1000000 + after.ru_utime.tv_usec -
-                   before.ru_utime.tv_usec + (after.ru_stime.tv_sec - before.ru_stime.tv_sec) * 1000000 +
+    long used_us = (after.ru_utime.tv_sec - before.ru_utime.tv_sec) * 1000000 +
+                   after.ru_utime.tv_usec - before.ru_utime.tv_usec +
+                   (after.ru_stime.tv_sec - before.ru_stime.tv_sec) * 1000000 +
                    after.ru_stime.tv_usec - before.ru_stime.tv_usec;
     ck_assert_int_lt(used_us, 20000);
     channel_close(home);
@@ -495,7 +522,7 @@ START_TEST(test_sleep_costs_nothing)
 }
 END_TEST
 
-/* ---- queueing ------------------------------------------------------------------------------------------------------------ */
+/* ---- queueing ---- */
 
 static void *drain(void *argument)
 {
@@ -630,7 +657,8 @@ START_TEST(test_memory_of_the_program)
     struct wire_frame frame;
     uint8_t bytes[2 * PAGE_BYTES];
     ck_assert_int_eq(channel_queue(home, WIRE_PAGE_GRANT, good, 2), 0);
-    /* Without TLS the header is out before the kernel meets the bad page: that stream is lost, but told so. */
+    /* Without TLS the header is out before the kernel meets the bad page: that stream is lost, but
+     * told so. */
     ck_assert_int_eq(channel_queue(home, WIRE_PAGE_GRANT, bad, 1), -EFAULT);
     ck_assert_int_eq(channel_receive(peer, &frame, bytes, sizeof bytes), 0);
     ck_assert_uint_eq(frame.bytes, sizeof page + PAGE_BYTES);
@@ -642,18 +670,20 @@ START_TEST(test_memory_of_the_program)
 }
 END_TEST
 
-/* ---- keys ---------------------------------------------------------------------------------------------------------------- */
+/* ---- keys ---- */
 
-static void try_keys(const struct channel_key *at_server, const struct channel_key *at_client, const char *client_word,
-                     const char *server_word)
+static void try_keys(const struct channel_key *at_server, const struct channel_key *at_client,
+                     const char *client_word, const char *server_word)
 {
     struct server server;
     struct channel *channel;
     char why[WIRE_MESSAGE_BYTES] = "";
     server_start(&server, at_server);
     int64_t start = now_ms();
-    int result = channel_connect(server.name, WIRE_KIND_PROBE, session_id, at_client, 3000, 0, &channel, why);
-    if (result == 0 && at_server != at_client) { /* TLS 1.3: the client may learn only when it reads */
+    int result = channel_connect(server.name, WIRE_KIND_PROBE, session_id, at_client, 3000, 0,
+                                 &channel, why);
+    if (result == 0 &&
+        at_server != at_client) { /* TLS 1.3: the client may learn only when it reads */
         char byte;
         result = channel_receive_bytes(channel, &byte, 1, 3000);
         channel_close(channel);
@@ -679,7 +709,8 @@ static void *answer_in_clear(void *argument)
     struct pollfd pollfd = {.fd = server->listen_fd, .events = POLLIN};
     ck_assert_int_eq(poll(&pollfd, 1, 5000), 1);
     int fd = accept(server->listen_fd, NULL, NULL);
-    struct wire_welcome welcome = {.magic = WIRE_MAGIC, .version = WIRE_VERSION, .status = WIRE_REFUSED};
+    struct wire_welcome welcome = {
+        .magic = WIRE_MAGIC, .version = WIRE_VERSION, .status = WIRE_REFUSED};
     ck_assert_int_eq(channel_read_preamble(fd, 2000, &server->preamble), 0);
     ck_assert_int_eq(send(fd, &welcome, sizeof welcome, 0), (ssize_t)sizeof welcome);
     char byte;
@@ -696,7 +727,8 @@ START_TEST(test_other_side_has_no_key)
     char why[WIRE_MESSAGE_BYTES] = "";
     server.listen_fd = channel_listen("127.0.0.1:0", server.name, why);
     pthread_create(&server.thread, NULL, answer_in_clear, &server);
-    ck_assert_int_lt(channel_connect(server.name, WIRE_KIND_PROBE, session_id, key, 3000, 0, &channel, why), 0);
+    ck_assert_int_lt(
+        channel_connect(server.name, WIRE_KIND_PROBE, session_id, key, 3000, 0, &channel, why), 0);
     server_join(&server);
     ck_assert_msg(strstr(why, "no key"), "%s", why);
     ck_assert_ptr_null(channel);
@@ -709,7 +741,8 @@ START_TEST(test_handshake_times_out)
     struct channel *channel;
     int listen_fd = channel_listen("127.0.0.1:0", name, why);
     int64_t start = now_ms();
-    ck_assert_int_eq(channel_connect(name, WIRE_KIND_PROBE, session_id, key, 150, 0, &channel, why), -ETIMEDOUT);
+    ck_assert_int_eq(channel_connect(name, WIRE_KIND_PROBE, session_id, key, 150, 0, &channel, why),
+                     -ETIMEDOUT);
     ck_assert_msg(strstr(why, "in time"), "%s", why);
     int fd = accept(listen_fd, NULL, NULL);
     close(fd);
@@ -730,10 +763,12 @@ START_TEST(test_tampering_is_noticed)
     struct channel *channel;
     char why[WIRE_MESSAGE_BYTES] = "";
     server_start(&server, key);
-    ck_assert_int_eq(channel_connect(server.name, WIRE_KIND_PROBE, session_id, key, 3000, 0, &channel, why), 0);
+    ck_assert_int_eq(
+        channel_connect(server.name, WIRE_KIND_PROBE, session_id, key, 3000, 0, &channel, why), 0);
     server_join(&server);
     ck_assert_int_eq(server.result, 0);
-    const uint8_t record[] = {23, 3, 3, 0, 20, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20};
+    const uint8_t record[] = {23, 3,  3,  0,  20, 1,  2,  3,  4,  5,  6,  7, 8,
+                              9,  10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20};
     ck_assert_int_eq(send(channel_fd(channel), record, sizeof record, 0), (ssize_t)sizeof record);
     struct wire_frame frame;
     ck_assert_int_eq(channel_receive(server.channel, &frame, NULL, 0), -EPROTO);
@@ -764,8 +799,9 @@ START_TEST(test_key_files)
         ck_assert_msg(strstr(why, "0600"), "%s", why);
     }
     chmod(path, 0600);
-    const char *const contents[] = {"", "\n", "12345\n", "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdeg\n",
-                                    "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0\n"};
+    const char *const contents[] = {
+        "", "\n", "12345\n", "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdeg\n",
+        "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0\n"};
     for (size_t i = 0; i < sizeof contents / sizeof *contents; i++) {
         int fd = open(path, O_WRONLY | O_TRUNC);
         ck_assert_int_eq(write(fd, contents[i], strlen(contents[i])), (ssize_t)strlen(contents[i]));
@@ -781,7 +817,7 @@ START_TEST(test_key_files)
 }
 END_TEST
 
-/* ---- addresses and preambles --------------------------------------------------------------------------------------------- */
+/* ---- addresses and preambles ---- */
 
 START_TEST(test_addresses)
 {
@@ -796,7 +832,8 @@ START_TEST(test_addresses)
     ck_assert_int_eq(channel_is_loopback("[::]:1"), 0);
     ck_assert_int_eq(channel_is_loopback("10.1.2.3:7171"), 0);
     ck_assert_int_eq(channel_is_loopback("128.0.0.1"), 0);
-    const char *const bad[] = {"", ":7171", "[::1", "[::1]x", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:70000", "a:-1"};
+    const char *const bad[] = {
+        "", ":7171", "[::1", "[::1]x", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:70000", "a:-1"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         ck_assert_int_eq(channel_is_loopback(bad[i]), -EINVAL);
 }
@@ -811,10 +848,15 @@ START_TEST(test_connect_failures)
     ck_assert_int_eq(channel_listen(name, again, why), -EADDRINUSE);
     ck_assert_msg(strstr(why, name), "%s", why);
     close(fd);
-    ck_assert_int_eq(channel_connect(name, WIRE_KIND_PROBE, session_id, NULL, 1000, 0, &channel, why), -ECONNREFUSED);
+    ck_assert_int_eq(
+        channel_connect(name, WIRE_KIND_PROBE, session_id, NULL, 1000, 0, &channel, why),
+        -ECONNREFUSED);
     ck_assert_msg(strstr(why, name) && strstr(why, "spand"), "%s", why);
-    ck_assert_int_eq(channel_connect("a:b:", WIRE_KIND_PROBE, session_id, NULL, 1000, 0, &channel, why), -ENOENT);
-    ck_assert_int_eq(channel_connect("a:b", WIRE_KIND_PROBE, session_id, NULL, 1000, 0, &channel, why), -EINVAL);
+    ck_assert_int_eq(
+        channel_connect("a:b:", WIRE_KIND_PROBE, session_id, NULL, 1000, 0, &channel, why),
+        -ENOENT);
+    ck_assert_int_eq(
+        channel_connect("a:b", WIRE_KIND_PROBE, session_id, NULL, 1000, 0, &channel, why), -EINVAL);
 }
 END_TEST
 
@@ -848,7 +890,8 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("channel");
-    TCase *frames = tcase_create("frames"), *waiting = tcase_create("waiting"), *keys = tcase_create("keys");
+    TCase *frames = tcase_create("frames"), *waiting = tcase_create("waiting"),
+          *keys = tcase_create("keys");
     TCase *all[] = {frames, waiting, keys};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         tcase_add_checked_fixture(all[i], set_up, tear_down);

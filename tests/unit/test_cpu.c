@@ -79,17 +79,17 @@ static const struct {
     size_t word;
     unsigned bit;
 } ignored[] = {
-    {offsetof(struct wire_cpu, leaf1_ecx), 31},   /* hypervisor */
-    {offsetof(struct wire_cpu, leaf1_ecx), 24},   /* tsc_deadline_timer */
-    {offsetof(struct wire_cpu, leaf1_ecx), 21},   /* x2apic */
-    {offsetof(struct wire_cpu, leaf1_ecx), 5},    /* vmx */
-    {offsetof(struct wire_cpu, leaf1_edx), 7},    /* mce */
-    {offsetof(struct wire_cpu, leaf1_edx), 28},   /* ht */
-    {offsetof(struct wire_cpu, leaf7_ebx), 1},    /* tsc_adjust */
-    {offsetof(struct wire_cpu, leaf7_ebx), 20},   /* smap */
-    {offsetof(struct wire_cpu, leaf7_edx), 26},   /* ibrs */
-    {offsetof(struct wire_cpu, ext1_ecx), 2},     /* svm */
-    {offsetof(struct wire_cpu, ext1_edx), 26},    /* pdpe1gb */
+    {offsetof(struct wire_cpu, leaf1_ecx), 31}, /* hypervisor */
+    {offsetof(struct wire_cpu, leaf1_ecx), 24}, /* tsc_deadline_timer */
+    {offsetof(struct wire_cpu, leaf1_ecx), 21}, /* x2apic */
+    {offsetof(struct wire_cpu, leaf1_ecx), 5},  /* vmx */
+    {offsetof(struct wire_cpu, leaf1_edx), 7},  /* mce */
+    {offsetof(struct wire_cpu, leaf1_edx), 28}, /* ht */
+    {offsetof(struct wire_cpu, leaf7_ebx), 1},  /* tsc_adjust */
+    {offsetof(struct wire_cpu, leaf7_ebx), 20}, /* smap */
+    {offsetof(struct wire_cpu, leaf7_edx), 26}, /* ibrs */
+    {offsetof(struct wire_cpu, ext1_ecx), 2},   /* svm */
+    {offsetof(struct wire_cpu, ext1_edx), 26},  /* pdpe1gb */
 };
 
 START_TEST(test_ignored)
