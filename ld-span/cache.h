@@ -1,6 +1,6 @@
 /*
- * Cache: look-up in /etc/ld.so.cache, format 1.1 of glibc (elf/cache.c, dl-cache.h), all of it checked against its size.
- * Not for the other places of a search (search.h).
+ * Cache: look-up in /etc/ld.so.cache, format 1.1 of glibc (elf/cache.c, dl-cache.h), all of it
+ * checked against its size. Not for the other places of a search (search.h).
  */
 #ifndef LD_SPAN_CACHE_H
 #define LD_SPAN_CACHE_H
@@ -20,6 +20,7 @@ struct cache {
 void cache_open(const char *path, struct cache *cache);
 void cache_close(struct cache *cache);
 /* Path of `name`, best of `hwcaps` (see search_hwcaps) first. */
-bool cache_find(const struct cache *cache, const char *name, const char *const *hwcaps, char out[PATH_MAX]);
+bool cache_find(const struct cache *cache, const char *name, const char *const *hwcaps,
+                char out[PATH_MAX]);
 
 #endif

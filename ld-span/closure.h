@@ -17,16 +17,16 @@
 #define CLOSURE_OBJECTS_MAX 4096
 
 struct closure_object {
-    char *name;   /* as DT_NEEDED has it */
-    char *path;   /* where it was found; NULL: not found */
-    char *soname; /* NULL: none */
+    char *name;            /* as DT_NEEDED has it */
+    char *path;            /* where it was found; NULL: not found */
+    char *soname;          /* NULL: none */
     char *rpath, *runpath; /* NULL: none; runpath given: rpath is NULL */
     bool no_default;       /* DF_1_NODEFLIB */
     bool is_rtld;
     dev_t device;
     ino_t inode;
-    uint64_t size;         /* of its mapping */
-    int loader;            /* index of the object that needs it, -1: the program, preloads */
+    uint64_t size; /* of its mapping */
+    int loader;    /* index of the object that needs it, -1: the program, preloads */
     char **needed;
     size_t needed_count;
 };
@@ -46,8 +46,10 @@ struct closure_request {
     const struct search_options *search;
 };
 
-/* Fills `closure`, which closure_free gives back. 0 or a negative errno with a line in `why`; missing objects are none. */
-int closure_compute(const struct closure_request *request, struct closure *closure, char why[WIRE_MESSAGE_BYTES]);
+/* Fills `closure`, which closure_free gives back. 0 or a negative errno with a line in `why`;
+ * missing objects are none. */
+int closure_compute(const struct closure_request *request, struct closure *closure,
+                    char why[WIRE_MESSAGE_BYTES]);
 void closure_free(struct closure *closure);
 
 /* Prints it as ldd does. `vdso`: address of the vDSO, 0 none. */

@@ -15,11 +15,13 @@ static size_t variable_find(char *envp[], const char *name)
     return i;
 }
 
-/* Is `list` already the last part of `value`? A child is given the option and the variable made from it. */
+/* Is `list` already the last part of `value`? A child is given the option and the variable made
+ * from it. */
 static bool list_ends_with(const char *value, const char *list)
 {
     size_t length = strlen(value), tail = strlen(list);
-    return length >= tail && !strcmp(value + length - tail, list) && (length == tail || value[length - tail - 1] == ':');
+    return length >= tail && !strcmp(value + length - tail, list) &&
+           (length == tail || value[length - tail - 1] == ':');
 }
 
 /* Sets a variable, or adds to the list that it holds. There is room for one more. */
@@ -46,14 +48,15 @@ char **environment_for_rtld(const struct span_options *options, char *envp[])
     if (!copy)
         return NULL;
     memcpy(copy, envp, count * sizeof *copy);
-    bool done = (!options->library_path || variable_set(copy, "LD_LIBRARY_PATH", options->library_path, false)) &&
+    bool done = (!options->library_path ||
+                 variable_set(copy, "LD_LIBRARY_PATH", options->library_path, false)) &&
                 (!options->preload || variable_set(copy, "LD_PRELOAD", options->preload, true)) &&
                 (!options->audit || variable_set(copy, "LD_AUDIT", options->audit, true));
     return done ? copy : NULL;
 }
 
-char **environment_rtld_arguments(const struct span_options *options, const char *rtld, const char *path,
-                                  char *argv[], int argc)
+char **environment_rtld_arguments(const struct span_options *options, const char *rtld,
+                                  const char *path, char *argv[], int argc)
 {
     char **out = calloc((size_t)argc + 16, sizeof *out);
     if (!out)
@@ -67,7 +70,7 @@ char **environment_rtld_arguments(const struct span_options *options, const char
     size_t n = 0;
     out[n++] = (char *)(uintptr_t)rtld;
     if (options->inhibit_cache)
-        out[n++] = (char *)(uintptr_t)"--inhibit-cache";
+        out[n++] = (char *)(uintptr_t) "--inhibit-cache";
     for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
         if (!pairs[i][1])
             continue;

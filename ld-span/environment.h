@@ -7,11 +7,13 @@
 
 #include "ld-span/options.h"
 
-/* `envp` with LD_LIBRARY_PATH, LD_PRELOAD and LD_AUDIT as the options say, or `envp` itself; NULL: no memory. */
+/* `envp` with LD_LIBRARY_PATH, LD_PRELOAD and LD_AUDIT as the options say, or `envp` itself; NULL:
+ * no memory. */
 char **environment_for_rtld(const struct span_options *options, char *envp[]);
 
-/* The arguments with which glibc's rtld at `rtld`, run as a command, runs the program at `path`; NULL: no memory. */
-char **environment_rtld_arguments(const struct span_options *options, const char *rtld, const char *path,
-                                  char *argv[], int argc);
+/* The arguments with which glibc's rtld at `rtld`, run as a command, runs the program at `path`;
+ * NULL: no memory. */
+char **environment_rtld_arguments(const struct span_options *options, const char *rtld,
+                                  const char *path, char *argv[], int argc);
 
 #endif

@@ -1,6 +1,7 @@
 /*
- * Image: one ELF file, checked by hand with bounds, then mapped into the span zone as the kernel would map it.
- * Not for what the file needs (closure.h, rtld.h) nor for libraries, which the rtld maps.
+ * Image: one ELF file, checked by hand with bounds, then mapped into the span zone as the kernel
+ * would map it. Not for what the file needs (closure.h, rtld.h) nor for libraries, which the rtld
+ * maps.
  *
  * Format: System V ABI, chapter 5, and its x86-64 supplement; mapping as in Linux fs/binfmt_elf.c.
  */
@@ -23,8 +24,9 @@ struct image {
     /* image_check */
     Elf64_Half type; /* ET_EXEC or ET_DYN */
     uint64_t file_bytes;
-    uint64_t low, high; /* lowest and highest address of the PT_LOADs before relocation, page aligned */
-    uint64_t align;     /* largest p_align, at least a page */
+    uint64_t low,
+        high;       /* lowest and highest address of the PT_LOADs before relocation, page aligned */
+    uint64_t align; /* largest p_align, at least a page */
     uint64_t entry_offset; /* e_entry */
     bool stack_executable;
     bool has_interpreter, has_dynamic;
@@ -41,9 +43,9 @@ struct image {
 };
 
 /*
- * Reads and checks header and program headers of the regular file `fd`; `path` only for the message. 0, or
- * -EACCES (not a regular file), -ENOEXEC (not ELF, not for this machine, damaged), or the errno of reading, with one
- * line in `why`. Any thread, monitor domain; does not allocate.
+ * Reads and checks header and program headers of the regular file `fd`; `path` only for the
+ * message. 0, or -EACCES (not a regular file), -ENOEXEC (not ELF, not for this machine, damaged),
+ * or the errno of reading, with one line in `why`. Any thread, monitor domain; does not allocate.
  */
 int image_check(int fd, const char *path, struct image *image, char why[WIRE_MESSAGE_BYTES]);
 
@@ -51,12 +53,16 @@ int image_check(int fd, const char *path, struct image *image, char why[WIRE_MES
 bool image_is_elf(const void *bytes, size_t size);
 
 /*
- * Maps a checked image with the calls of monitor/space.h. `base`: where an ET_DYN goes when that is free, 0: anywhere.
- * 0 or a negative errno with one line in `why`. Before the program runs: it writes to the memory it has mapped.
+ * Maps a checked image with the calls of monitor/space.h. `base`: where an ET_DYN goes when that is
+ * free, 0: anywhere. 0 or a negative errno with one line in `why`. Before the program runs: it
+ * writes to the memory it has mapped.
  */
-int image_load(int fd, const char *path, struct image *image, uint64_t base, char why[WIRE_MESSAGE_BYTES]);
+int image_load(int fd, const char *path, struct image *image, uint64_t base,
+               char why[WIRE_MESSAGE_BYTES]);
 
-/* File offset of `size` bytes at `address` (before relocation) in a PT_LOAD; false when the file has not all of them. */
-bool image_file_offset(const struct image *image, uint64_t address, uint64_t size, uint64_t *offset);
+/* File offset of `size` bytes at `address` (before relocation) in a PT_LOAD; false when the file
+ * has not all of them. */
+bool image_file_offset(const struct image *image, uint64_t address, uint64_t size,
+                       uint64_t *offset);
 
 #endif

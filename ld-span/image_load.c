@@ -60,7 +60,8 @@ static int range_reserve(struct image *image, uint64_t base)
     if (address < 0)
         return (int)address;
     if (slack) {
-        uint64_t first = (uint64_t)address, aligned = (first + image->align - 1) & ~(image->align - 1);
+        uint64_t first = (uint64_t)address,
+                 aligned = (first + image->align - 1) & ~(image->align - 1);
         if (aligned > first)
             space_munmap(first, aligned - first);
         if (first + slack > aligned)
@@ -83,12 +84,13 @@ static int segment_map(int fd, const Elf64_Phdr *load, uint64_t bias)
     uint64_t memory_start = start;
     if (load->p_filesz > 0) {
         memory_start = page_up(file_end);
-        long result = space_mmap(start, memory_start - start, protection, MAP_PRIVATE | MAP_FIXED, fd,
-                                 (off_t)page_down(load->p_offset));
+        long result = space_mmap(start, memory_start - start, protection, MAP_PRIVATE | MAP_FIXED,
+                                 fd, (off_t)page_down(load->p_offset));
         if (result < 0)
             return (int)result;
         SPAN_ASSERT(result == (long)start);
-        /* The last page holds whatever follows in the file; a segment that cannot be written keeps it. */
+        /* The last page holds whatever follows in the file; a segment that cannot be written keeps
+         * it. */
         if (load->p_memsz > load->p_filesz && load->p_flags & PF_W)
             memset((void *)file_end, 0, memory_start - file_end);
     }
@@ -102,7 +104,8 @@ static int segment_map(int fd, const Elf64_Phdr *load, uint64_t bias)
     return 0;
 }
 
-/* A segment that can be written but not read is readable on x86; memset needs only that it can be written. */
+/* A segment that can be written but not read is readable on x86; memset needs only that it can be
+ * written. */
 static int segments_map(int fd, struct image *image)
 {
     uint64_t reached = image->low;
@@ -121,12 +124,14 @@ static int segments_map(int fd, struct image *image)
     return 0;
 }
 
-int image_load(int fd, const char *path, struct image *image, uint64_t base, char why[WIRE_MESSAGE_BYTES])
+int image_load(int fd, const char *path, struct image *image, uint64_t base,
+               char why[WIRE_MESSAGE_BYTES])
 {
     int error = range_reserve(image, base);
     if (error == -EEXIST) {
-        snprintf(why, WIRE_MESSAGE_BYTES, "%.60s: cannot be loaded: its addresses %#lx-%#lx are in use", path,
-                 image->low, image->high);
+        snprintf(why, WIRE_MESSAGE_BYTES,
+                 "%.60s: cannot be loaded: its addresses %#lx-%#lx are in use", path, image->low,
+                 image->high);
         return error;
     }
     if (!error) {

@@ -1,6 +1,6 @@
 /*
- * ld-span.so: from the command line, or from the kernel as PT_INTERP, to a program that is ready to run.
- * Not for running it: monitor_start does.
+ * ld-span.so: from the command line, or from the kernel as PT_INTERP, to a program that is ready to
+ * run. Not for running it: monitor_start does.
  */
 #include <elf.h>
 #include <errno.h>
@@ -74,7 +74,8 @@ static void auxv_find(char **envp)
 static void self_identify(void)
 {
     struct stat status;
-    /* In PT_INTERP mode /proc/self/exe is the program, and its PT_INTERP is us by definition: see program_check. */
+    /* In PT_INTERP mode /proc/self/exe is the program, and its PT_INTERP is us by definition: see
+     * program_check. */
     if (!span_started_as_interpreter && stat("/proc/self/exe", &status) == 0) {
         loader.self_device = status.st_dev;
         loader.self_inode = status.st_ino;
@@ -117,27 +118,30 @@ static int command_line_read(int argc, char *argv[], char *envp[])
         return 0;
     mode_run_early(&loader.options, argv[0], envp);
     if (first == argc) {
-        snprintf(loader.why, sizeof loader.why, "no program given (usage: %.60s [options] program [arguments], or --help)",
+        snprintf(loader.why, sizeof loader.why,
+                 "no program given (usage: %.60s [options] program [arguments], or --help)",
                  argc > 0 && argv[0][0] ? argv[0] : "ld-span.so");
         give_up(SPAN_EXIT_FAILURE);
     }
     return first;
 }
 
-/* Opens the program; when that is ld-span.so itself, its options are read too and its program is run. */
+/* Opens the program; when that is ld-span.so itself, its options are read too and its program is
+ * run. */
 static void program_find(int argc, char *argv[], char *envp[], int first)
 {
     for (int nested = 0;; nested++) {
         const char *argv0 = loader.options.argv0;
-        int status = program_open(argc - first, argv + first, argv0, loader.options.mode != SPAN_RUN, &loader.program,
-                                  loader.why);
+        int status = program_open(argc - first, argv + first, argv0,
+                                  loader.options.mode != SPAN_RUN, &loader.program, loader.why);
         if (status && loader.options.mode == SPAN_VERIFY)
             exit(1);
         if (status)
             give_up(status);
         struct stat file;
-        if (loader.program.fd < 0 || fstat(loader.program.fd, &file) < 0 || file.st_dev != loader.self_device ||
-            file.st_ino != loader.self_inode || loader.options.mode != SPAN_RUN || nested == NESTED_MAX)
+        if (loader.program.fd < 0 || fstat(loader.program.fd, &file) < 0 ||
+            file.st_dev != loader.self_device || file.st_ino != loader.self_inode ||
+            loader.options.mode != SPAN_RUN || nested == NESTED_MAX)
             return;
         close(loader.program.fd);
         argc = loader.program.argc;
@@ -171,15 +175,17 @@ static void program_check(char *envp[])
         loader.self_device = status.st_dev;
         loader.self_inode = status.st_ino;
     }
-    error = rtld_choose(program->fd, program->path, &loader.image, loader.self_device, loader.self_inode,
-                        loader.rtld_path, loader.why);
+    error = rtld_choose(program->fd, program->path, &loader.image, loader.self_device,
+                        loader.self_inode, loader.rtld_path, loader.why);
     if (error && loader.options.mode == SPAN_VERIFY)
         exit(1);
     if (error)
         give_up(EXIT_NOT_FOUND);
-    mode_run_look(&loader.options, program->path, &loader.image, loader.rtld_path, auxv_value(AT_SYSINFO_EHDR));
+    mode_run_look(&loader.options, program->path, &loader.image, loader.rtld_path,
+                  auxv_value(AT_SYSINFO_EHDR));
     if (!loader.image.entry_offset) {
-        snprintf(loader.why, sizeof loader.why, "%.80s: cannot be run: it has no entry point (a library?)", program->path);
+        snprintf(loader.why, sizeof loader.why,
+                 "%.80s: cannot be run: it has no entry point (a library?)", program->path);
         give_up(EXIT_NOT_EXECUTABLE);
     }
 }
@@ -191,8 +197,9 @@ static int rtld_open(void)
         return -1;
     int fd = open(loader.rtld_path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
-        snprintf(loader.why, sizeof loader.why, "%.50s: its rtld %.50s cannot be read: %s (install its libc)",
-                 loader.program.path, loader.rtld_path, strerror(errno));
+        snprintf(loader.why, sizeof loader.why,
+                 "%.50s: its rtld %.50s cannot be read: %s (install its libc)", loader.program.path,
+                 loader.rtld_path, strerror(errno));
         give_up(EXIT_NOT_FOUND);
     }
     if (image_check(fd, loader.rtld_path, &loader.rtld, loader.why))
@@ -201,18 +208,20 @@ static int rtld_open(void)
 }
 
 /*
- * The rtld's options that no environment variable stands for: it is run in its own command-line mode, and maps the
- * program itself.
+ * The rtld's options that no environment variable stands for: it is run in its own command-line
+ * mode, and maps the program itself.
  */
 static bool rtld_takes_over(void)
 {
     const struct span_options *options = &loader.options;
-    bool wanted = options->inhibit_cache || options->inhibit_rpath || options->hwcaps_prepend || options->hwcaps_mask;
+    bool wanted = options->inhibit_cache || options->inhibit_rpath || options->hwcaps_prepend ||
+                  options->hwcaps_mask;
     if (!wanted || !loader.rtld_path[0])
         return false;
     if (!rtld_is_musl(loader.rtld_path))
         return true;
-    span_warn("%s: musl's rtld has no --inhibit-cache, --inhibit-rpath or --glibc-hwcaps options (ignored)",
+    span_warn("%s: musl's rtld has no --inhibit-cache, --inhibit-rpath or --glibc-hwcaps options "
+              "(ignored)",
               loader.program.path);
     return false;
 }
@@ -226,8 +235,8 @@ static void images_load(int rtld_fd)
     int fd = program->fd;
     const char *path = program->path;
     if (take_over) {
-        program->argv = environment_rtld_arguments(&loader.options, loader.rtld_path, program->path, program->argv,
-                                                   program->argc);
+        program->argv = environment_rtld_arguments(&loader.options, loader.rtld_path, program->path,
+                                                   program->argv, program->argc);
         if (!program->argv)
             span_fatal("no memory for the program's arguments");
         *image = loader.rtld;
@@ -236,7 +245,8 @@ static void images_load(int rtld_fd)
     }
     if (image_load(fd, path, image, base, loader.why))
         give_up(SPAN_EXIT_FAILURE);
-    if (rtld_fd >= 0 && !take_over && image_load(rtld_fd, loader.rtld_path, &loader.rtld, 0, loader.why))
+    if (rtld_fd >= 0 && !take_over &&
+        image_load(rtld_fd, loader.rtld_path, &loader.rtld, 0, loader.why))
         give_up(SPAN_EXIT_FAILURE);
     if (take_over)
         loader.rtld_path[0] = '\0';
@@ -251,7 +261,7 @@ static void stack_make(char *envp[])
 {
     const struct program *program = &loader.program;
     bool bound = loader.rtld_path[0];
-    envp = span_started_as_interpreter ? envp : environment_for_rtld(&loader.options, envp);
+    envp = environment_for_rtld(&loader.options, envp);
     if (!envp)
         span_fatal("no memory for the program's environment");
     struct stack_request request = {
@@ -270,8 +280,9 @@ static void stack_make(char *envp[])
         give_up(SPAN_EXIT_FAILURE);
     int error = procinfo_publish(&loader.image, &loader.stack, program->name);
     if (error)
-        span_verbose("the kernel does not let the program be published: %s (ps and gdb will show ld-span)",
-                     strerror(-error));
+        span_verbose(
+            "the kernel does not let the program be published: %s (ps and gdb will show ld-span)",
+            strerror(-error));
 }
 
 static _Noreturn void program_start(void)
@@ -297,8 +308,8 @@ static _Noreturn void program_start(void)
     };
     if (bound)
         start->rtld = (struct start_range){loader.rtld.start, loader.rtld.end};
-    span_verbose("%s at %#" PRIx64 ", entry %#" PRIx64 ", rtld %s", start->path, start->program.start, start->entry,
-                 bound ? loader.rtld_path : "none");
+    span_verbose("%s at %#" PRIx64 ", entry %#" PRIx64 ", rtld %s", start->path,
+                 start->program.start, start->entry, bound ? loader.rtld_path : "none");
     monitor_start(start);
 }
 
@@ -316,7 +327,8 @@ int main(int argc, char *argv[], char *envp[])
     int first = command_line_read(argc, argv, envp);
     if (span_started_as_interpreter) {
         const char *name = (const char *)auxv_value(AT_EXECFN);
-        int status = program_open_executed(argc, argv, name ? name : argv[0], &loader.program, loader.why);
+        int status =
+            program_open_executed(argc, argv, name ? name : argv[0], &loader.program, loader.why);
         if (status)
             give_up(status);
     } else {
@@ -325,7 +337,8 @@ int main(int argc, char *argv[], char *envp[])
     program_check(envp);
     int rtld_fd = rtld_open();
     if (span_started_as_interpreter) {
-        /* The kernel's mapping of the program goes: it is loaded again by the path that both modes share. */
+        /* The kernel's mapping of the program goes: it is loaded again by the path that both modes
+         * share. */
         uint64_t bias = auxv_value(AT_ENTRY) - loader.image.entry_offset;
         zone_remove(loader.image.low + bias, loader.image.high + bias);
     }

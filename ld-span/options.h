@@ -1,8 +1,10 @@
 /*
- * Options: what the user asked for, from span.conf, SPAN_* variables and the command line, in rising order.
- * Not for acting on them: modes are carried out by ld-span_main.c, the rest by the monitor.
+ * Options: what the user asked for, from span.conf, SPAN_* variables and the command line, in
+ * rising order. Not for acting on them: modes are carried out by ld-span_main.c, the rest by the
+ * monitor.
  *
- * Every function runs in the monitor domain, before the program starts, unless its comment says otherwise.
+ * Every function runs in the monitor domain, before the program starts, unless its comment says
+ * otherwise.
  */
 #ifndef LD_SPAN_OPTIONS_H
 #define LD_SPAN_OPTIONS_H
@@ -45,16 +47,17 @@ struct span_options {
     /* ours */
     bool no_pin, no_patch, no_follow, verbose, best_effort, insecure;
     bool stats;
-    const char *stats_file;  /* absolute; NULL with `stats`: standard error */
-    const char *key;         /* absolute */
-    unsigned local;          /* nodes on this machine, home included: 1.. */
-    const char *nodes;       /* the list as given */
-    unsigned node_count;     /* elements of node_addresses */
+    const char *stats_file;                /* absolute; NULL with `stats`: standard error */
+    const char *key;                       /* absolute */
+    unsigned local;                        /* nodes on this machine, home included: 1.. */
+    const char *nodes;                     /* the list as given */
+    unsigned node_count;                   /* elements of node_addresses */
     const char *node_addresses[NODES_MAX]; /* "host[:port]" or "[v6][:port]" */
     enum span_place place;
-    unsigned timeout_ms;     /* for reaching the peers */
+    unsigned timeout_ms; /* for reaching the peers */
 
-    uint64_t given; /* which of our options were given by any source, for options_serialize; rows of the option table */
+    uint64_t given; /* which of our options were given by any source, for options_serialize; rows of
+                       the option table */
 };
 
 /* All nodes of the session, home included. */
@@ -64,22 +67,25 @@ static inline unsigned options_total_nodes(const struct span_options *options)
 }
 
 /*
- * Reads all sources. `argv` is parsed from 1 on when `command_line` (it ends at the first non-option), else not at all.
- * Returns the index of the program in argv (argc: none), or a negative errno and one line for the user in `why`.
+ * Reads all sources. `argv` is parsed from 1 on when `command_line` (it ends at the first
+ * non-option), else not at all. Returns the index of the program in argv (argc: none), or a
+ * negative errno and one line for the user in `why`.
  */
-int options_parse(struct span_options *options, int argc, char *argv[], char *envp[], bool command_line,
-                  char why[WIRE_MESSAGE_BYTES]);
+int options_parse(struct span_options *options, int argc, char *argv[], char *envp[],
+                  bool command_line, char why[WIRE_MESSAGE_BYTES]);
 
 /* Options of a command line alone, on top of what `options` has; returns as options_parse. */
-int options_parse_more(struct span_options *options, int argc, char *argv[], char why[WIRE_MESSAGE_BYTES]);
+int options_parse_more(struct span_options *options, int argc, char *argv[],
+                       char why[WIRE_MESSAGE_BYTES]);
 
 /*
- * Our options back as argument strings, for running a child under ld-span the same way: those that any source gave, so
- * that neither a changed environment nor span.conf overrides them. Strings go to `out`, pointers to `argv`, no terminator.
- * Returns the number of arguments, or SIZE_MAX when `capacity` bytes or `slots` do not suffice.
- * Any domain, any thread: neither allocates nor locks.
+ * Our options back as argument strings, for running a child under ld-span the same way: those that
+ * any source gave, so that neither a changed environment nor span.conf overrides them. Strings go
+ * to `out`, pointers to `argv`, no terminator. Returns the number of arguments, or SIZE_MAX when
+ * `capacity` bytes or `slots` do not suffice. Any domain, any thread: neither allocates nor locks.
  */
-size_t options_serialize(const struct span_options *options, char *out, size_t capacity, char *argv[], size_t slots);
+size_t options_serialize(const struct span_options *options, char *out, size_t capacity,
+                         char *argv[], size_t slots);
 
 /* For --help, on standard output. */
 void options_help(const char *self);

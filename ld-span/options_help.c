@@ -37,8 +37,11 @@ void options_help(const char *self)
            "  --glibc-hwcaps-prepend LIST, --glibc-hwcaps-mask LIST\n"
            "  --list-diagnostics, --list-tunables, --help, --version\n"
            "\n"
-           "Options take their value after a space or '='. Each has a variable (SPAN_LOCAL, SPAN_NO_PATCH=yes, ...),\n"
-           "and ours a key in /etc/span.conf and ~/.config/span.conf; the option counts over the variable over the file.\n"
-           "Exit status: PROGRAM's own; 125 failure of ld-span, 126 PROGRAM is not executable, 127 it is not found.\n",
+           "Options take their value after a space or '='. Each has a variable (SPAN_LOCAL, "
+           "SPAN_NO_PATCH=yes, ...),\n"
+           "and ours a key in /etc/span.conf and ~/.config/span.conf; the option counts over the "
+           "variable over the file.\n"
+           "Exit status: PROGRAM's own; 125 failure of ld-span, 126 PROGRAM is not executable, 127 "
+           "it is not found.\n",
            self, WIRE_PORT, SPAN_TIMEOUT_MS_DEFAULT / 1000);
 }

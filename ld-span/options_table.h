@@ -36,11 +36,13 @@ extern const struct option_row option_table[];
 extern const size_t option_table_count;
 
 bool option_takes_value(const struct option_row *row);
-/* Sets a field; `where` names the source in messages, `value` NULL for a bare flag. 0 or negative errno and `why`. */
-int option_apply(struct span_options *options, const struct option_row *row, const char *where, const char *value,
-                 char why[WIRE_MESSAGE_BYTES]);
+/* Sets a field; `where` names the source in messages, `value` NULL for a bare flag. 0 or negative
+ * errno and `why`. */
+int option_apply(struct span_options *options, const struct option_row *row, const char *where,
+                 const char *value, char why[WIRE_MESSAGE_BYTES]);
 
-/* span.conf: SPAN_CONFIG alone when set, else /etc/span.conf, then the user's. 0 or negative errno and `why`. */
+/* span.conf: SPAN_CONFIG alone when set, else /etc/span.conf, then the user's. 0 or negative errno
+ * and `why`. */
 int option_files_read(struct span_options *options, char *envp[], char why[WIRE_MESSAGE_BYTES]);
 int option_variables_read(struct span_options *options, char *envp[], char why[WIRE_MESSAGE_BYTES]);
 

@@ -1,9 +1,10 @@
 /*
  * Publishes the program's layout to the kernel: ps reads arguments from it, gdb the auxv.
  *
- * The rules are those of kernel/sys.c, validate_prctl_map_addr: every address between mmap_min_addr and the end of user
- * space, each range in order, data and break within RLIMIT_DATA. The executable file itself could only be changed when
- * nothing of the old one is mapped any more, and with CAP_CHECKPOINT_RESTORE: it stays.
+ * The rules are those of kernel/sys.c, validate_prctl_map_addr: every address between mmap_min_addr
+ * and the end of user space, each range in order, data and break within RLIMIT_DATA. The executable
+ * file itself could only be changed when nothing of the old one is mapped any more, and with
+ * CAP_CHECKPOINT_RESTORE: it stays.
  */
 #include "ld-span/procinfo.h"
 
@@ -40,7 +41,8 @@ int procinfo_publish(const struct image *program, const struct stack *stack, con
     const char *slash = strrchr(name, '/');
     prctl(PR_SET_NAME, slash ? slash + 1 : name);
 
-    /* The kernel's break is not the program's (monitor/space.c has that): whoever in our libc relies on it must find it. */
+    /* The kernel's break is not the program's (monitor/space.c has that): whoever in our libc
+     * relies on it must find it. */
     uint64_t brk = (uint64_t)syscall(SYS_brk, 0);
     struct prctl_mm_map map = {
         .start_brk = brk,

@@ -9,8 +9,8 @@
 #include "ld-span/stack.h"
 
 /*
- * Publishes ranges, arguments, environment and auxv with prctl(PR_SET_MM, PR_SET_MM_MAP), and the name of the thread.
- * A kernel that refuses costs only what others see: 0 or the negative errno.
+ * Publishes ranges, arguments, environment and auxv with prctl(PR_SET_MM, PR_SET_MM_MAP), and the
+ * name of the thread. A kernel that refuses costs only what others see: 0 or the negative errno.
  */
 int procinfo_publish(const struct image *program, const struct stack *stack, const char *name);
 

@@ -43,7 +43,8 @@ static int executable_check(const char *path, bool look)
     return faccessat(AT_FDCWD, path, look ? R_OK : X_OK, AT_EACCESS) < 0 ? errno : 0;
 }
 
-/* As execvp: a name without a slash is looked for in PATH; what is there but not executable is remembered. 0 or errno. */
+/* As execvp: a name without a slash is looked for in PATH; what is there but not executable is
+ * remembered. 0 or errno. */
 static int path_search(const char *name, bool look, char out[PATH_MAX])
 {
     if (name[0] == '\0')
@@ -56,7 +57,8 @@ static int path_search(const char *name, bool look, char out[PATH_MAX])
     }
     const char *path = getenv("PATH");
     int error = ENOENT;
-    for (const char *end, *next = path ? path : "/bin:/usr/bin"; next; next = *end ? end + 1 : NULL) {
+    for (const char *end, *next = path ? path : "/bin:/usr/bin"; next;
+         next = *end ? end + 1 : NULL) {
         end = strchrnul(next, ':');
         int length = (int)(end - next);
         /* An empty element is the current directory. */
@@ -126,8 +128,8 @@ static bool looks_like_text(const char *bytes, size_t size)
 }
 
 /*
- * Looks at the first line of `file`: 1 a script, whose interpreter (next `file`) and arguments are now in place;
- * 0 not a script; -1 an error with a line in `why`.
+ * Looks at the first line of `file`: 1 a script, whose interpreter (next `file`) and arguments are
+ * now in place; 0 not a script; -1 an error with a line in `why`.
  */
 static int script_follow(struct program *program, char file[PATH_MAX], char *why)
 {
@@ -140,15 +142,18 @@ static int script_follow(struct program *program, char file[PATH_MAX], char *why
     line[size] = '\0';
     if (size >= 2 && line[0] == '#' && line[1] == '!') {
         char *end = strchr(line, '\n');
-        if (!end && size == SCRIPT_LINE_BYTES && !strpbrk(line + 2 + strspn(line + 2, " \t"), " \t")) {
-            snprintf(why, WIRE_MESSAGE_BYTES, "%.70s: its #! line is too long (at most %d bytes)", file, SCRIPT_LINE_BYTES);
+        if (!end && size == SCRIPT_LINE_BYTES &&
+            !strpbrk(line + 2 + strspn(line + 2, " \t"), " \t")) {
+            snprintf(why, WIRE_MESSAGE_BYTES, "%.70s: its #! line is too long (at most %d bytes)",
+                     file, SCRIPT_LINE_BYTES);
             return -1;
         }
         if (end)
             *end = '\0';
         interpreter = script_line_split(line, &argument);
         if (!interpreter[0]) {
-            snprintf(why, WIRE_MESSAGE_BYTES, "%.70s: its #! line names no interpreter (add one)", file);
+            snprintf(why, WIRE_MESSAGE_BYTES, "%.70s: its #! line names no interpreter (add one)",
+                     file);
             return -1;
         }
     } else if (image_is_elf(line, (size_t)size) || !looks_like_text(line, (size_t)size)) {
@@ -186,7 +191,8 @@ int program_open(int argc, char *argv[], const char *argv0, bool look, struct pr
     program->argc = argc;
     program->argv = argv;
     if (error) {
-        snprintf(why, WIRE_MESSAGE_BYTES, "%.60s: cannot be run: %s%s", argv[0], strerror(error), advice(error));
+        snprintf(why, WIRE_MESSAGE_BYTES, "%.60s: cannot be run: %s%s", argv[0], strerror(error),
+                 advice(error));
         return status_of(error);
     }
     if (argv0)
@@ -206,20 +212,23 @@ int program_open(int argc, char *argv[], const char *argv0, bool look, struct pr
             break;
         close(program->fd);
         if (depth == PROGRAM_SCRIPTS_MAX) {
-            snprintf(why, WIRE_MESSAGE_BYTES, "%.60s: cannot be run: more than %d scripts interpret each other", program->name,
-                     PROGRAM_SCRIPTS_MAX);
+            snprintf(why, WIRE_MESSAGE_BYTES,
+                     "%.60s: cannot be run: more than %d scripts interpret each other",
+                     program->name, PROGRAM_SCRIPTS_MAX);
             return EXIT_NOT_EXECUTABLE;
         }
         error = executable_check(file, false);
         if (error) {
-            snprintf(why, WIRE_MESSAGE_BYTES, "%.50s: its interpreter %.50s cannot be run: %s (correct its #! line)",
+            snprintf(why, WIRE_MESSAGE_BYTES,
+                     "%.50s: its interpreter %.50s cannot be run: %s (correct its #! line)",
                      program->name, file, strerror(error));
             return status_of(error);
         }
     }
     error = program->fd < 0 ? 0 : real_path(program->fd, file, program->path);
     if (error) {
-        snprintf(why, WIRE_MESSAGE_BYTES, "%.80s: its path cannot be told: %s", file, strerror(error));
+        snprintf(why, WIRE_MESSAGE_BYTES, "%.80s: its path cannot be told: %s", file,
+                 strerror(error));
         return 125;
     }
     if (program->fd < 0)
@@ -238,13 +247,15 @@ int program_open_executed(int argc, char *argv[], const char *name, struct progr
     if (program->fd < 0)
         program->fd = open(name, O_RDONLY | O_CLOEXEC);
     if (program->fd < 0) {
-        snprintf(why, WIRE_MESSAGE_BYTES, "%.60s: cannot be read, and ld-span must: %s (run it without ld-span)", name,
+        snprintf(why, WIRE_MESSAGE_BYTES,
+                 "%.60s: cannot be read, and ld-span must: %s (run it without ld-span)", name,
                  strerror(errno));
         return EXIT_NOT_EXECUTABLE;
     }
     int error = real_path(program->fd, name, program->path);
     if (error) {
-        snprintf(why, WIRE_MESSAGE_BYTES, "%.80s: its path cannot be told: %s", name, strerror(error));
+        snprintf(why, WIRE_MESSAGE_BYTES, "%.80s: its path cannot be told: %s", name,
+                 strerror(error));
         return 125;
     }
     return 0;

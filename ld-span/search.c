@@ -16,14 +16,23 @@
 
 #define LIB_TOKEN "lib/x86_64-linux-gnu"
 
-/* Where distributions put 64-bit libraries: those of others than this machine's are just not there. */
+/* Where distributions put 64-bit libraries: those of others than this machine's are just not there.
+ */
 static const char *const default_glibc[] = {
-    "/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64", "/lib", "/usr/lib", NULL,
+    "/lib/x86_64-linux-gnu",
+    "/usr/lib/x86_64-linux-gnu",
+    "/lib64",
+    "/usr/lib64",
+    "/lib",
+    "/usr/lib",
+    NULL,
 };
 static const char *const default_musl[] = {"/lib", "/usr/local/lib", "/usr/lib", NULL};
 #define MUSL_PATH_FILE "/etc/ld-musl-x86_64.path"
 
-/* ---- glibc-hwcaps ------------------------------------------------------------------------------------------------ */
+/* ---- glibc-hwcaps
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static bool bits(uint32_t value, uint32_t mask)
 {
@@ -38,15 +47,17 @@ static unsigned processor_level(void)
         return 1;
     __get_cpuid_count(7, 0, &a, &b7, &c7, &d7);
     __get_cpuid(0x80000001, &a_ext, &b_ext, &c_ext, &d_ext);
-    if (!bits(c, bit_SSE3 | bit_SSSE3 | bit_SSE4_1 | bit_SSE4_2 | bit_POPCNT | bit_CMPXCHG16B) || !bits(c_ext, bit_LAHF_LM))
+    if (!bits(c, bit_SSE3 | bit_SSSE3 | bit_SSE4_1 | bit_SSE4_2 | bit_POPCNT | bit_CMPXCHG16B) ||
+        !bits(c_ext, bit_LAHF_LM))
         return 1;
     uint32_t low = 0, high;
     if (bits(c, bit_OSXSAVE))
         __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-    if (!bits(low, 6) || !bits(c, bit_AVX | bit_F16C | bit_FMA | bit_MOVBE) || !bits(b7, bit_AVX2 | bit_BMI | bit_BMI2) ||
-        !bits(c_ext, bit_LZCNT))
+    if (!bits(low, 6) || !bits(c, bit_AVX | bit_F16C | bit_FMA | bit_MOVBE) ||
+        !bits(b7, bit_AVX2 | bit_BMI | bit_BMI2) || !bits(c_ext, bit_LZCNT))
         return 2;
-    if (!bits(low, 0xe6) || !bits(b7, bit_AVX512F | bit_AVX512BW | bit_AVX512CD | bit_AVX512DQ | bit_AVX512VL))
+    if (!bits(low, 0xe6) ||
+        !bits(b7, bit_AVX512F | bit_AVX512BW | bit_AVX512CD | bit_AVX512DQ | bit_AVX512VL))
         return 3;
     return 4;
 }
@@ -71,21 +82,25 @@ const char *const *search_hwcaps(const struct search_options *options)
     if (options->hwcaps_prepend) {
         char *save = NULL;
         snprintf(prepended, sizeof prepended, "%s", options->hwcaps_prepend);
-        for (char *name = strtok_r(prepended, ":", &save); name && count < SEARCH_HWCAPS_MAX; name = strtok_r(NULL, ":", &save))
+        for (char *name = strtok_r(prepended, ":", &save); name && count < SEARCH_HWCAPS_MAX;
+             name = strtok_r(NULL, ":", &save))
             names[count++] = name;
     }
     for (unsigned level = 4; level >= 2; level--) {
         const char *name = levels[4 - level];
-        if (level <= processor_level() && (!options->hwcaps_mask || list_has(options->hwcaps_mask, ":", name, strlen(name))))
+        if (level <= processor_level() &&
+            (!options->hwcaps_mask || list_has(options->hwcaps_mask, ":", name, strlen(name))))
             names[count++] = name;
     }
     names[count] = NULL;
     return names;
 }
 
-/* ---- dynamic string tokens --------------------------------------------------------------------------------------- */
+/* ---- dynamic string tokens
+ * --------------------------------------------------------------------------------------- */
 
-/* The token that starts at `text` ("$ORIGIN" or "${ORIGIN}"): bytes it takes, 0 when it is another one. */
+/* The token that starts at `text` ("$ORIGIN" or "${ORIGIN}"): bytes it takes, 0 when it is another
+ * one. */
 static size_t token_match(const char *text, const char *token)
 {
     size_t length = strlen(token);
@@ -105,8 +120,12 @@ bool search_expand(const char *text, const char *path, char out[PATH_MAX])
     const char *slash = strrchr(path, '/'), *platform = (const char *)getauxval(AT_PLATFORM);
     char origin[PATH_MAX];
     int origin_length = slash ? (int)(slash - path) : 0;
-    snprintf(origin, sizeof origin, "%.*s", origin_length ? origin_length : 1, slash == path ? "/" : slash ? path : ".");
-    const char *const tokens[][2] = {{"ORIGIN", origin}, {"LIB", LIB_TOKEN}, {"PLATFORM", platform ? platform : "x86_64"}};
+    snprintf(origin, sizeof origin, "%.*s", origin_length ? origin_length : 1,
+             slash == path ? "/"
+             : slash       ? path
+                           : ".");
+    const char *const tokens[][2] = {
+        {"ORIGIN", origin}, {"LIB", LIB_TOKEN}, {"PLATFORM", platform ? platform : "x86_64"}};
     size_t used = 0;
     while (*text) {
         const char *piece = text;
@@ -131,7 +150,9 @@ bool search_expand(const char *text, const char *path, char out[PATH_MAX])
     return true;
 }
 
-/* ---- the search --------------------------------------------------------------------------------------------------- */
+/* ---- the search
+ * ---------------------------------------------------------------------------------------------------
+ */
 
 struct search {
     const struct search_options *options;
@@ -156,7 +177,8 @@ static bool directory_try(const struct search *search, const char *directory)
     const char *const none[] = {NULL};
     const char *const *hwcaps = search->options->musl ? none : search_hwcaps(search->options);
     for (; *hwcaps; hwcaps++) {
-        int size = snprintf(search->out, PATH_MAX, "%s/glibc-hwcaps/%s/%s", directory, *hwcaps, search->name);
+        int size = snprintf(search->out, PATH_MAX, "%s/glibc-hwcaps/%s/%s", directory, *hwcaps,
+                            search->name);
         if (size < PATH_MAX && file_usable(search->out))
             return true;
     }
@@ -165,7 +187,8 @@ static bool directory_try(const struct search *search, const char *directory)
 }
 
 /* Each directory of a list; `origin`: path of the object that the list belongs to. */
-static bool list_try(const struct search *search, const char *list, const char *separators, const char *origin)
+static bool list_try(const struct search *search, const char *list, const char *separators,
+                     const char *origin)
 {
     while (list) {
         char element[PATH_MAX], directory[PATH_MAX];
@@ -176,7 +199,8 @@ static bool list_try(const struct search *search, const char *list, const char *
             while (length > 1 && element[length - 1] == '/')
                 element[--length] = '\0';
             /* An empty element is the current directory. */
-            if (search_expand(length ? element : ".", origin, directory) && directory_try(search, directory))
+            if (search_expand(length ? element : ".", origin, directory) &&
+                directory_try(search, directory))
                 return true;
         }
         list += strcspn(list, separators);
@@ -185,9 +209,11 @@ static bool list_try(const struct search *search, const char *list, const char *
     return false;
 }
 
-static bool paths_inhibited(const struct search_options *options, const struct closure_object *object)
+static bool paths_inhibited(const struct search_options *options,
+                            const struct closure_object *object)
 {
-    return options->inhibit_rpath && list_has(options->inhibit_rpath, ": ", object->path, strlen(object->path));
+    return options->inhibit_rpath &&
+           list_has(options->inhibit_rpath, ": ", object->path, strlen(object->path));
 }
 
 /* RPATH of the object that needs it, of what loaded that, and so on up to the program. */
@@ -197,7 +223,8 @@ static bool rpath_try(const struct search *search, const struct closure *closure
     for (int i = (int)loader; i >= 0; i = closure->objects[i].loader) {
         const struct closure_object *object = &closure->objects[i];
         program_seen |= i == 0;
-        if (object->rpath && !paths_inhibited(search->options, object) && list_try(search, object->rpath, ":", object->path))
+        if (object->rpath && !paths_inhibited(search->options, object) &&
+            list_try(search, object->rpath, ":", object->path))
             return true;
     }
     const struct closure_object *program = &closure->objects[0];
@@ -229,13 +256,14 @@ static bool cache_try(const struct search *search)
 {
     struct cache cache;
     cache_open(CACHE_PATH, &cache);
-    bool found = cache_find(&cache, search->name, search_hwcaps(search->options), search->out) && file_usable(search->out);
+    bool found = cache_find(&cache, search->name, search_hwcaps(search->options), search->out) &&
+                 file_usable(search->out);
     cache_close(&cache);
     return found;
 }
 
-bool search_object(const struct search_options *options, const struct closure *closure, size_t loader,
-                   const char *name, char out[PATH_MAX])
+bool search_object(const struct search_options *options, const struct closure *closure,
+                   size_t loader, const char *name, char out[PATH_MAX])
 {
     const struct search search = {options, name, out};
     const struct closure_object *object = &closure->objects[loader];
@@ -250,9 +278,11 @@ bool search_object(const struct search_options *options, const struct closure *c
         return true;
     if (options->musl && rpath_try(&search, closure, loader))
         return true;
-    if (object->runpath && !paths_inhibited(options, object) && list_try(&search, object->runpath, ":", object->path))
+    if (object->runpath && !paths_inhibited(options, object) &&
+        list_try(&search, object->runpath, ":", object->path))
         return true;
     if (object->no_default)
         return false;
-    return (!options->musl && !options->inhibit_cache && cache_try(&search)) || defaults_try(&search);
+    return (!options->musl && !options->inhibit_cache && cache_try(&search)) ||
+           defaults_try(&search);
 }

@@ -14,17 +14,19 @@
 
 #include "runtime/wire.h"
 
-#define STACK_BYTES_ALWAYS (64ul << 20) /* also when RLIMIT_STACK is less: it may be raised later */
-#define STACK_BYTES_MAX    (16ul << 30) /* when RLIMIT_STACK is more */
+/* The least also when RLIMIT_STACK is less, for that may be raised later; the most when it is more.
+ */
+#define STACK_BYTES_ALWAYS (64ul << 20)
+#define STACK_BYTES_MAX    (16ul << 30)
 #define STACK_GUARD_BYTES  (64ul << 10)
 
 struct stack_request {
-    char **argv, **envp;      /* NULL-terminated */
-    const Elf64_auxv_t *auxv; /* the kernel's, up to AT_NULL */
-    const char *name;         /* AT_EXECFN */
+    char **argv, **envp;                           /* NULL-terminated */
+    const Elf64_auxv_t *auxv;                      /* the kernel's, up to AT_NULL */
+    const char *name;                              /* AT_EXECFN */
     uint64_t headers_address, header_count, entry; /* of the program */
-    uint64_t base;            /* AT_BASE: the rtld's load address, 0 without one */
-    uint64_t vdso;            /* AT_SYSINFO_EHDR, 0: the entry is left out */
+    uint64_t base; /* AT_BASE: the rtld's load address, 0 without one */
+    uint64_t vdso; /* AT_SYSINFO_EHDR, 0: the entry is left out */
     bool executable;
 };
 
@@ -34,11 +36,13 @@ struct stack {
     int argc;
     char **argv, **envp;
     Elf64_auxv_t *auxv;
-    size_t auxv_count;   /* AT_NULL included */
+    size_t auxv_count; /* AT_NULL included */
     uint64_t argument_start, argument_end, environment_start, environment_end;
 };
 
-/* Maps the stack with a guard below it and fills it. 0, or a negative errno with a line in `why`. */
-int stack_build(const struct stack_request *request, struct stack *stack, char why[WIRE_MESSAGE_BYTES]);
+/* Maps the stack with a guard below it and fills it. 0, or a negative errno with a line in `why`.
+ */
+int stack_build(const struct stack_request *request, struct stack *stack,
+                char why[WIRE_MESSAGE_BYTES]);
 
 #endif

@@ -5,7 +5,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -60,8 +59,6 @@ void monitor_prepare(const struct span_options *options)
 
 uint64_t monitor_vdso(void)
 {
-    if (!session_shared())
-        return getauxval(AT_SYSINFO_EHDR);
     size_t bytes;
     const void *image = vdso_image(&bytes);
     size_t room = (bytes + PAGE_BYTES - 1) & ~(size_t)(PAGE_BYTES - 1);

@@ -1,5 +1,6 @@
 /*
- * Clears the span zone. Not for PT_INTERP's own placement: the kernel puts us into the runtime zone.
+ * Clears the span zone. Not for PT_INTERP's own placement: the kernel puts us into the runtime
+ * zone.
  */
 #include "ld-span/zone.h"
 
@@ -25,8 +26,8 @@ void zone_remove(uint64_t start, uint64_t end)
 }
 
 /*
- * A break right below our own first page: growing it would overlap, so the kernel refuses. The other fields are passing
- * values that the kernel takes; procinfo_publish sets them for good.
+ * A break right below our own first page: growing it would overlap, so the kernel refuses. The
+ * other fields are passing values that the kernel takes; procinfo_publish sets them for good.
  */
 static bool break_move(void)
 {
@@ -61,8 +62,8 @@ void zone_clear(void)
     FILE *maps = fopen("/proc/self/maps", "re");
     while (maps && fgets(line, sizeof line, maps)) {
         uint64_t start, end;
-        if (sscanf(line, "%" SCNx64 "-%" SCNx64, &start, &end) != 2 || start >= SPAN_ZONE_END || end <= SPAN_ZONE_START ||
-            start == guard)
+        if (sscanf(line, "%" SCNx64 "-%" SCNx64, &start, &end) != 2 || start >= SPAN_ZONE_END ||
+            end <= SPAN_ZONE_START || start == guard)
             continue;
         line[strcspn(line, "\n")] = '\0';
         span_fatal("addresses of the program are in use before it is loaded: %s", line);

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/futex.h>
 #include <linux/prctl.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -52,12 +53,12 @@ static const struct {
     {SYS_readlink, CLASS_PATH0},  {SYS_openat, CLASS_PATH1},     {SYS_newfstatat, CLASS_PATH1},
     {SYS_readlinkat, CLASS_PATH1}, {SYS_openat2, CLASS_PATH1},   {SYS_statx, CLASS_PATH1},
     {SYS_close, CLASS_FD},        {SYS_dup2, CLASS_DIRECT},      {SYS_dup3, CLASS_DIRECT},
-    {SYS_fcntl, CLASS_DIRECT},    {SYS_getcpu, CLASS_DIRECT},
+    {SYS_fcntl, CLASS_DIRECT},    {SYS_getcpu, CLASS_DIRECT},      {SYS_futex, CLASS_FUTEX},
 };
 
 const uint8_t *call_classes_home(void)
 {
-    static uint8_t classes[CALL_COUNT];
+    static uint8_t classes[CLASS_COUNT]; /* beyond the table: direct, for the kernel to refuse */
     static bool made;
     if (made)
         return classes;
@@ -75,9 +76,11 @@ const uint8_t *call_classes_home(void)
 
 const uint8_t *call_classes_peer(void)
 {
-    static uint8_t classes[CALL_COUNT];
+    static uint8_t classes[CLASS_COUNT];
+    memset(classes, CLASS_SLOW, sizeof classes);
     for (unsigned i = 0; i < CALL_COUNT; i++)
-        classes[i] = call_table[i].place == CALL_HERE ? CLASS_DIRECT : CLASS_SLOW;
+        if (call_table[i].place == CALL_HERE)
+            classes[i] = CLASS_DIRECT;
     return classes;
 }
 
@@ -161,6 +164,35 @@ static long affinity_call(struct thread *thread, uint64_t number, const uint64_t
     return result;
 }
 
+/* Asks for a page as an instruction of the program would: false when the program may not write there. */
+static bool page_bring(uint64_t word)
+{
+    uint32_t seen;
+    return user_compare_exchange((uint32_t *)word, 0, 0, &seen) == 0;
+}
+
+#define FUTEX_TRIES_MAX 100000
+
+/*
+ * Where the kernel writes a futex word itself (priority inheritance, FUTEX_WAKE_OP), it does not wait for a page that is
+ * on another node but answers EFAULT (kernel/futex: fault_in_user_writeable does not retry). The page is brought here
+ * and the call made again; that ends when no other node takes it in between.
+ */
+static long futex_call(const uint64_t a[6])
+{
+    for (int i = 0; i < FUTEX_TRIES_MAX; i++) {
+        long result = raw(SYS_futex, a);
+        if (result != -EFAULT || !session_distributed())
+            return result;
+        int operation = (int)a[1] & FUTEX_CMD_MASK;
+        bool second = operation == FUTEX_WAKE_OP || operation == FUTEX_CMP_REQUEUE_PI ||
+                      operation == FUTEX_WAIT_REQUEUE_PI;
+        if (!page_bring(a[0]) || (second && !page_bring(a[4])))
+            return result;
+    }
+    return -EFAULT;
+}
+
 static long arch_prctl_call(struct thread *thread, const uint64_t a[6])
 {
     uint64_t none = 0;
@@ -193,6 +225,7 @@ static long sigreturn_call(struct thread *thread, struct registers *registers)
     uint64_t area = frame.fpstate;
     frame.fpstate = 0;
     context_capture_frame(thread, &frame);
+    thread->context->gregs[REG_RIP] = patch_translate_return(frame.g[REG_RIP]);
     if (area) {
         uint8_t *to = context_xsave(thread->context);
         uint32_t software[5], bytes = 512;
@@ -250,6 +283,8 @@ long call_handle(struct thread *thread, uint64_t number, const uint64_t a[6], st
         return -(long)row->error;
     if (row->place == CALL_THREAD)
         return thread_call(thread, number, a, registers);
+    if (number == SYS_futex)
+        return futex_call(a);
     if (row->place != CALL_EMULATED)
         return raw(number, a);
     bool handled = false;

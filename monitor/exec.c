@@ -144,6 +144,7 @@ static long exec_now(struct thread *thread, int directory, const char *path, cha
 {
     signal_before_exec(thread->process);
     session_unpin();
+    view_before_exec(thread->tid);
     uint64_t mask = thread->mask;
     thread_block_signals();
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof mask);

@@ -121,7 +121,7 @@ static int add_conditions(scmp_filter_ctx filter)
     int error = 0;
     for (size_t i = 0; i < sizeof prctl_options / sizeof *prctl_options && !error; i++)
         error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1,
-                                 SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)prctl_options[i]));
+                                 SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)prctl_options[i], 0));
     /* Threads, not processes. clone3 has its flags in memory, which a filter cannot read: libc
      * falls back on ENOSYS. */
     if (!error)
@@ -134,11 +134,12 @@ static int add_conditions(scmp_filter_ctx filter)
                                  SCMP_A1(SCMP_CMP_MASKED_EQ, 0xff00, USERFAULT_IOCTL_TYPE));
     if (!error)
         error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
-                                 SCMP_A1(SCMP_CMP_EQ, FIONREAD));
+                                 SCMP_A1(SCMP_CMP_EQ, FIONREAD, 0));
     const int own_only[] = {SCMP_SYS(tgkill), SCMP_SYS(rt_tgsigqueueinfo),
                             SCMP_SYS(process_vm_readv), SCMP_SYS(kill)};
     for (size_t i = 0; i < sizeof own_only / sizeof *own_only && !error; i++)
-        error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, own_only[i], 1, SCMP_A0(SCMP_CMP_EQ, own));
+        error =
+            seccomp_rule_add(filter, SCMP_ACT_ALLOW, own_only[i], 1, SCMP_A0(SCMP_CMP_EQ, own, 0));
     return error;
 }
 

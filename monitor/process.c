@@ -29,6 +29,7 @@
 #include "monitor/view.h"
 #include "runtime/heap.h"
 #include "runtime/pager.h"
+#include "syscall/patch.h"
 
 struct process process_first = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -136,9 +137,11 @@ static void fork_child(struct thread *thread, struct registers *registers, uint6
     pager_forget();
     fdguard_close_ours();
     thread_fork_child(thread);
+    view_fork_child();
     session_fork_child();
     control_forget();
     space_fork_child();
+    patch_fork_done();
     pthread_mutex_init(&thread->process->lock, NULL);
     if (thread->process != &process_first) {
         process_first = *thread->process;
@@ -171,6 +174,7 @@ static long clone_process(struct thread *thread, struct registers *registers, ui
     thread_block_signals();
     if (distributed)
         pager_freeze();
+    patch_fork_prepare();
     space_fork_prepare();
     heap_fork_prepare();
     long result = syscall(SYS_clone, flags & ~(uint64_t)(CLONE_SETTLS | CLONE_CHILD_CLEARTID | CLONE_CHILD_SETTID),
@@ -182,6 +186,7 @@ static long clone_process(struct thread *thread, struct registers *registers, ui
     } else {
         heap_fork_parent();
         space_fork_parent();
+        patch_fork_done();
         if (distributed)
             pager_thaw();
     }

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "monitor/calls.h"
+#include "monitor/clock.h"
 #include "monitor/control.h"
 #include "monitor/fatal.h"
 #include "monitor/fdguard.h"
@@ -238,6 +239,7 @@ void session_prepare(const struct session_configuration *wanted)
     for (unsigned i = 0; i < node_count; i++)
         cpus[i] = nodes[i].cpu_count;
     view_initialise(node_count, cpus);
+    clock_processors(view_processor_first(HOME_NODE), nodes[HOME_NODE].cpu_count);
     session_pin_home();
 }
 

@@ -14,6 +14,7 @@
 
 #include "monitor/active.h"
 #include "monitor/calls.h"
+#include "monitor/clock.h"
 #include "monitor/fatal.h"
 #include "monitor/patching.h"
 #include "monitor/process.h"
@@ -139,7 +140,7 @@ static bool fault_of_copy(struct frame_ucontext *context)
         context->g[REG_RIP] = (uint64_t)user_exchange_fault;
     else if (at == (uint64_t)entry_probe0 || at == (uint64_t)entry_probe1 ||
              at == (uint64_t)entry_probe0_path1 || at == (uint64_t)entry_probe1_path1)
-        context->g[REG_RIP] = (uint64_t)entry_direct;
+        context->g[REG_RIP] = (uint64_t)other_direct;
     else
         return false;
     return true;
@@ -166,6 +167,8 @@ static bool windows_leave(struct thread *thread, struct frame_ucontext *context)
         context->g[REG_RIP] = (uint64_t)(begun ? gadget_after : gadget_abort);
         if (begun)
             context->g[REG_RAX] = (uint64_t)RESULT_RESTART_SYS;
+    } else if (between(at, clock_check, clock_leave)) {
+        context->g[REG_RIP] = (uint64_t)clock_check;
     } else if (at >= (uint64_t)leave_start && at < (uint64_t)leave_end) {
         context->g[REG_RIP] = (uint64_t)leave_start;
     }

@@ -11,6 +11,7 @@
 #include "monitor/fatal.h"
 #include "monitor/process.h"
 #include "monitor/signal_private.h"
+#include "syscall/patch.h"
 
 #define RED_ZONE_BYTES 128
 #define FLAGS_CLEARED  (0x400ul | 0x100ul | 0x10000ul) /* DF, TF, RF */
@@ -95,6 +96,10 @@ static uint64_t frame_write(struct thread *thread, const struct signal_action *a
         frame->context.stack.ss_flags = SS_DISABLE;
     frame->context.sigmask = thread->mask;
     frame->context.g[REG_CSGSFS] = 0x2b000000000033ul;
+    /* A handler that looks at the instruction sees the program's own, not a stub of ours; sigreturn maps it back. */
+    uint64_t own = patch_translate(frame->context.g[REG_RIP]);
+    if (own)
+        frame->context.g[REG_RIP] = own;
     frame->context.fpstate = area ? area_place : 0;
     if (area)
         frame->context.flags |= 1; /* UC_FP_XSTATE */

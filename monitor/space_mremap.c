@@ -105,6 +105,65 @@ static void move_record(const struct move *move)
         space_erase(move->start, move->start + move->old_bytes);
 }
 
+/* The first page of [from, to) that is mapped, or with `mapped` the first that is not. */
+static uint64_t border_find(uint64_t from, uint64_t to, bool mapped)
+{
+    uint64_t low = from >> PAGE_SHIFT, high = to >> PAGE_SHIFT;
+    while (low < high) {
+        uint64_t middle = low + (high - low) / 2;
+        unsigned char there;
+        bool hole = kernel_call(SYS_mincore, (long)(middle << PAGE_SHIFT), PAGE_BYTES, (long)&there, 0, 0, 0) == -ENOMEM;
+        if (hole != mapped)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low << PAGE_SHIFT;
+}
+
+/* Moves [from, to), of one entry but perhaps several mappings of the kernel. Returns how far it came. */
+static uint64_t move_piece(const struct move *move, uint64_t from, uint64_t to, long *error)
+{
+    uint64_t target = from + move->target - move->start, bytes = to - from;
+    bool keeps = move->flags & MREMAP_DONTUNMAP;
+    if (keeps) { /* so that what came can be told from what was there */
+        kernel_munmap(target, bytes);
+        space_erase(target, target + bytes);
+    }
+    *error = kernel_mremap(from, bytes, bytes, move->flags, target);
+    if (*error >= 0)
+        return to;
+    return keeps ? from + border_find(target, target + bytes, true) - target : border_find(from, to, false);
+}
+
+/*
+ * The call for the whole move has failed with `error`, or would. Linux 6.17 moves several mappings at once: what it moved
+ * before it failed is recorded. It refuses to do so when they are registered, which the program must not see: they go one
+ * by one.
+ */
+static long move_rest(const struct move *move, long error)
+{
+    bool keeps = move->flags & MREMAP_DONTUNMAP;
+    uint64_t end = source_end(move);
+    for (uint64_t at = move->start; at < end;) {
+        const struct space_node *node = space_first(at, end);
+        if (node == NULL)
+            break;
+        if (space_tree_reserve(16) != 0)
+            return -ENOMEM;
+        uint64_t from = node->entry.mapping.start > at ? node->entry.mapping.start : at;
+        uint64_t to = node->entry.mapping.end < end ? node->entry.mapping.end : end;
+        at = keeps ? from : border_find(from, to, false);
+        if (at == from && space.distributed)
+            at = move_piece(move, from, to, &error);
+        if (at == from)
+            return error;
+        struct move piece = {from, at - from, at - from, from + move->target - move->start, move->flags, false};
+        move_record(&piece);
+    }
+    return (long)move->target;
+}
+
 static long move_carry_out(const struct move *move)
 {
     uint64_t source = move->start, target = move->target, target_end = target + move->new_bytes;
@@ -122,14 +181,21 @@ static long move_carry_out(const struct move *move)
     }
     if (!move->chosen)
         target_forget(move);
+    bool same = !move->chosen && move->old_bytes == move->new_bytes;
+    bool keeps = move->flags & MREMAP_DONTUNMAP;
+    if (same && space.distributed && (keeps || entries_count(source, source_end(move)) > 1))
+        return move_rest(move, -EFAULT);
     result = kernel_mremap(source, move->old_bytes, move->new_bytes, move->flags | MREMAP_FIXED, target);
-    if (result < 0) {
-        if (held)
-            kernel_munmap(target, move->new_bytes);
-        else if (!move->chosen)
-            space_resync(target, target_end);
+    if (result < 0 && held)
+        kernel_munmap(target, move->new_bytes);
+    if (result < 0 && !move->chosen) {
+        space_resync(target, target_end);
+        if (same && !keeps)
+            result = move_rest(move, result);
         return result;
     }
+    if (result < 0)
+        return result;
     move_record(move);
     return (long)target;
 }

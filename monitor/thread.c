@@ -50,6 +50,8 @@ CHECK_OFFSET(time, THREAD_TIME);
 CHECK_OFFSET(clock_getres, THREAD_CLOCK_GETRES);
 CHECK_OFFSET(getcpu, THREAD_GETCPU);
 CHECK_OFFSET(calls_local, THREAD_CALLS);
+CHECK_OFFSET(entry_number, THREAD_NUMBER);
+CHECK_OFFSET(entry_flags, THREAD_FLAGS);
 
 /* Of glibc, for programs that make their own threads: the TLS block of a new thread. */
 extern void *_dl_allocate_tls(void *memory);

@@ -47,6 +47,7 @@ struct thread {
     uint32_t in_monitor;
     void *clock_gettime, *gettimeofday, *time, *clock_getres, *getcpu;
     uint64_t calls_local; /* carried out on this node */
+    uint64_t entry_number, entry_flags;
 
     pid_t tid, pid;
     uint32_t number; /* in the session, 1.. */

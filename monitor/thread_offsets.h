@@ -9,7 +9,7 @@
 #define THREAD_APP_FS      32
 #define THREAD_MONITOR_FS  40
 #define THREAD_RETURN      48  /* where a direct call returns to */
-#define THREAD_CLASSES     56  /* uint8_t[512]: enum call_class by number */
+#define THREAD_CLASSES     56  /* uint8_t[65536]: CLASS_* by number */
 #define THREAD_XSAVE       64  /* 64-byte aligned area for the program's vector state */
 #define THREAD_XFEATURES   72  /* mask for xsave */
 #define THREAD_PENDING     80  /* uint32_t: something to do before the program goes on */
@@ -24,6 +24,8 @@
 #define THREAD_TIME          128
 #define THREAD_CLOCK_GETRES  136
 #define THREAD_GETCPU        144
+#define THREAD_NUMBER        160 /* call number and flags while the entry looks at an argument */
+#define THREAD_FLAGS         168
 #define THREAD_CALLS         152 /* uint64_t: calls carried out on this node */
 
 #endif

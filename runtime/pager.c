@@ -1,37 +1,23 @@
 /*
- * The pager's engine loop: polls the userfaultfd, the engine channels and the jobs, and binds coherence to them.
- * Not for the protocol (coherence.c), the pages (userfault.c), file pages (pager_file.c) nor for starting it (pager_api.c).
+ * The pager's engine loop: polls the userfaultfd, the engine channels and the jobs, and binds
+ * coherence to them. Not for the protocol (coherence.c), the pages (userfault.c), file pages
+ * (pager_file.c) nor for starting it (pager_api.c).
  *
- * One thread owns all state. It polls while something came recently, yielding the processor between polls, and learns
- * from each pause whether that pays: the time it polls grows when the next event came soon and shrinks when it came late.
- * A yield that takes long shows that somebody else wants this processor. Then sleeping is cheap, since nothing has to
- * leave an idle state: the rest of that pause is slept. When the other one computes and kept the processor for its slice,
- * the next pauses are slept as well: a wake-up preempts where a poll would wait for its turn.
+ * One thread owns all state. How it waits between turns: pager_wait.c.
  */
 #include <errno.h>
 #include <poll.h>
-#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "runtime/pager_private.h"
 
-#define SPIN_MAX_NS     200000u /* twice what waking an idle processor costs on a virtual machine */
-#define SPIN_MIN_NS     2000u
-#define TICK_SOON_NS    20000u /* a timer is not worth setting for less */
-#define SHARED_FACTOR   4u      /* a yield that takes so many times the shortest one ran somebody else */
-#define COMPUTED_NS     300000u /* a yield that takes longer ran somebody who computes */
-#define PENALTY_MIN     16u     /* pauses slept at once after that; doubles each time */
-#define PENALTY_MAX     1024u
-#define FRAMES_MAX      64 /* of one node in one turn, so that none starves the others */
-#define YIELD_FIRST_NS  3000u
-#define QUIT_FLUSH_MS   1000
-#define TIMER_SLACK_NS  1000ul
+#define FRAMES_MAX    64 /* of one node in one turn, so that none starves the others */
+#define QUIT_FLUSH_MS 1000
 
 #define EXIT_PROTOCOL 125
 
@@ -70,7 +56,7 @@ void pager_fatal(const char *format, ...)
     _exit(EXIT_PROTOCOL);
 }
 
-/* ---- latency of faults --------------------------------------------------------------------------------------------- */
+/* ---- latency of faults ----------------------------------------------------------------------- */
 
 static struct pager_clock *clock_slot(struct pager *pager, uint64_t page)
 {
@@ -95,10 +81,10 @@ void pager_clock_stop(struct pager *pager, uint64_t page)
     pager->fault_latency[bucket < WIRE_LATENCY_BUCKETS ? bucket : WIRE_LATENCY_BUCKETS - 1]++;
 }
 
-/* ---- operations for coherence ------------------------------------------------------------------------------------- */
+/* ---- operations for coherence ---------------------------------------------------------------- */
 
-void pager_send(struct pager *pager, unsigned node, enum wire_type type, const void *head, size_t head_bytes,
-                const void *data, size_t data_bytes)
+void pager_send(struct pager *pager, unsigned node, enum wire_type type, const void *head,
+                size_t head_bytes, const void *data, size_t data_bytes)
 {
     PAGER_ASSERT(node < NODES_MAX);
     struct pager_node *to = &pager->nodes[node];
@@ -116,8 +102,8 @@ void pager_send(struct pager *pager, unsigned node, enum wire_type type, const v
     pager->bytes_out += sizeof(struct wire_frame) + head_bytes + data_bytes;
 }
 
-static void operation_send(void *context, unsigned node, enum wire_type type, const struct wire_page *message,
-                           const void *data)
+static void operation_send(void *context, unsigned node, enum wire_type type,
+                           const struct wire_page *message, const void *data)
 {
     pager_send(context, node, type, message, message != NULL ? sizeof *message : 0, data,
                data != NULL ? PAGE_BYTES : 0);
@@ -173,15 +159,16 @@ static uint64_t operation_now_ns(void *context)
 static void operation_range(void *context, enum wire_type type, const struct wire_range *range)
 {
     struct pager *pager = context;
-    /* Before the mapping goes: a range that another thread maps there afterwards must stay in the list. */
+    PAGER_ASSERT(range->start < range->end);
+    /* Before the mapping goes: what another thread maps there afterwards must stay in the lists. */
     if (type == WIRE_RANGE_DROP) {
         pager_file_dropped(range->start, range->end);
         pager_ahead_remove(range->start, range->end);
     }
     if (pager->configuration.callbacks->range != NULL)
         pager->configuration.callbacks->range(type, range);
-    if (range->end > range->start)
-        userfault_wake(&pager->userfault, range->start >> PAGE_SHIFT, (range->end - range->start) >> PAGE_SHIFT);
+    userfault_wake(&pager->userfault, range->start >> PAGE_SHIFT,
+                   (range->end - range->start) >> PAGE_SHIFT);
 }
 
 static void operation_done(void *context, void *job)
@@ -203,7 +190,7 @@ const struct coherence_operations pager_operations = {
     .done = operation_done,
 };
 
-/* ---- one turn of the loop ------------------------------------------------------------------------------------------ */
+/* ---- one turn of the loop -------------------------------------------------------------------- */
 
 static bool loop_faults(struct pager *pager)
 {
@@ -237,14 +224,16 @@ static void loop_job(struct pager *pager, struct pager_job *job)
         pager_job_finish(job);
         return;
     case PAGER_JOB_DROP:
-        coherence_drop(pager->coherence, job->start >> PAGE_SHIFT, job->end >> PAGE_SHIFT, job->nodes, job);
+        coherence_drop(pager->coherence, job->start >> PAGE_SHIFT, job->end >> PAGE_SHIFT,
+                       job->nodes, job);
         return;
     case PAGER_JOB_PROTECT:
-        coherence_protect(pager->coherence, job->start >> PAGE_SHIFT, job->end >> PAGE_SHIFT, job->protection,
-                          job->nodes, job);
+        coherence_protect(pager->coherence, job->start >> PAGE_SHIFT, job->end >> PAGE_SHIFT,
+                          job->protection, job->nodes, job);
         return;
     case PAGER_JOB_RECALL:
-        coherence_recall(pager->coherence, job->start >> PAGE_SHIFT, job->end >> PAGE_SHIFT, job->nodes, job);
+        coherence_recall(pager->coherence, job->start >> PAGE_SHIFT, job->end >> PAGE_SHIFT,
+                         job->nodes, job);
         return;
     case PAGER_JOB_FREEZE:
         coherence_freeze(pager->coherence, job);
@@ -320,7 +309,8 @@ static int loop_frame_peer(struct pager *pager, const struct wire_frame *frame, 
     }
 }
 
-static int loop_frame_home(struct pager *pager, unsigned from, const struct wire_frame *frame, const void *payload)
+static int loop_frame_home(struct pager *pager, unsigned from, const struct wire_frame *frame,
+                           const void *payload)
 {
     switch (frame->type) {
     case WIRE_FILE_REQUEST:
@@ -368,10 +358,11 @@ static bool loop_channel(struct pager *pager, unsigned number)
         }
         received++;
         pager->bytes_in += sizeof frame + frame.bytes;
-        result = home ? loop_frame_home(pager, number, &frame, payload) : loop_frame_peer(pager, &frame, payload);
+        result = home ? loop_frame_home(pager, number, &frame, payload)
+                      : loop_frame_peer(pager, &frame, payload);
         if (result < 0) {
-            pager_warn("node %u: frame of type %u with %u bytes makes no sense: connection ended", number,
-                       (unsigned)frame.type, frame.bytes);
+            pager_warn("node %u: frame of type %u with %u bytes makes no sense: connection ended",
+                       number, (unsigned)frame.type, frame.bytes);
             node->error = result;
         }
     }
@@ -397,11 +388,12 @@ static void loop_watchdog(struct pager *pager, uint64_t now_ns)
     if (!coherence_oldest_wait(pager->coherence, &page, &since_ns, &waits_for) &&
         !pager_file_oldest_wait(&page, &since_ns))
         return;
-    if (since_ns > now_ns || now_ns - since_ns < PAGER_WATCHDOG_NS || now_ns - pager->warn_ns < PAGER_WATCHDOG_NS)
+    if (since_ns > now_ns || now_ns - since_ns < PAGER_WATCHDOG_NS ||
+        now_ns - pager->warn_ns < PAGER_WATCHDOG_NS)
         return;
     pager->warn_ns = now_ns;
-    pager_warn("node %u: waits for node %u, page 0x%lx since %lu s", pager->configuration.node, waits_for,
-               page << PAGE_SHIFT, (now_ns - since_ns) / 1000000000u);
+    pager_warn("node %u: waits for node %u, page 0x%lx since %lu s", pager->configuration.node,
+               waits_for, page << PAGE_SHIFT, (now_ns - since_ns) / 1000000000u);
 }
 
 /* Everything that is marked as ready, once. True when there was anything. */
@@ -427,111 +419,27 @@ static bool loop_turn(struct pager *pager)
     return active;
 }
 
-/* ---- spin, then sleep ---------------------------------------------------------------------------------------------- */
-
-static void loop_learn(struct pager *pager, uint64_t idle_ns)
-{
-    if (idle_ns <= SPIN_MAX_NS)
-        pager->spin_ns += pager->spin_ns / 4;
-    else
-        pager->spin_ns -= pager->spin_ns / 4;
-    if (pager->spin_ns > SPIN_MAX_NS)
-        pager->spin_ns = SPIN_MAX_NS;
-    if (pager->spin_ns < SPIN_MIN_NS)
-        pager->spin_ns = SPIN_MIN_NS;
-    if (pager->penalty_left != 0)
-        pager->penalty_left--;
-    pager->shared = false;
-}
-
-/* Sleeps until something is ready, and marks what is. */
-static void loop_sleep(struct pager *pager, uint64_t now_ns)
-{
-    struct pollfd waits[NODES_MAX + 2];
-    struct pager_node *nodes[NODES_MAX + 2];
-    nfds_t count = 0;
-    waits[count++] = (struct pollfd){.fd = pager->userfault.fd, .events = POLLIN};
-    waits[count++] = (struct pollfd){.fd = pager->queue.event, .events = POLLIN};
-    for (unsigned node = 0; node < NODES_MAX && count < pager->node_count + 2; node++) {
-        struct pager_node *at = &pager->nodes[node];
-        if (at->channel == NULL)
-            continue;
-        nodes[count] = at;
-        waits[count++] = (struct pollfd){.fd = channel_fd(at->channel),
-                                         .events = (short)(at->unsent ? POLLIN | POLLOUT : POLLIN)};
-    }
-    uint64_t due_ns = pager_statistics_expire(pager, now_ns);
-    if (pager->tick_due_ns < due_ns)
-        due_ns = pager->tick_due_ns;
-    if (due_ns > now_ns + PAGER_WATCHDOG_NS)
-        due_ns = now_ns + PAGER_WATCHDOG_NS;
-    uint64_t wait_ns = due_ns > now_ns ? due_ns - now_ns : 0;
-    struct timespec timeout = {.tv_sec = (time_t)(wait_ns / 1000000000u), .tv_nsec = (long)(wait_ns % 1000000000u)};
-    atomic_store(&pager->queue.asleep, 1);
-    if (atomic_load(&pager->queue.posted) == NULL)
-        ppoll(waits, count, &timeout, NULL);
-    atomic_store(&pager->queue.asleep, 0);
-    pager->ready = waits[0].revents != 0;
-    for (nfds_t i = 2; i < count; i++)
-        nodes[i]->ready = (waits[i].revents & ~POLLOUT) != 0;
-    if ((waits[1].revents & POLLIN) != 0) {
-        uint64_t value;
-        while (read(pager->queue.event, &value, sizeof value) < 0 && errno == EINTR)
-            ;
-    }
-}
-
-/* Lets others have the processor, then looks at everything again. */
-static void loop_yield(struct pager *pager, uint64_t now_ns)
-{
-    sched_yield();
-    uint64_t taken_ns = pager_now_ns() - now_ns;
-    if (taken_ns < pager->yield_ns)
-        pager->yield_ns = taken_ns;
-    pager->shared = taken_ns > SHARED_FACTOR * pager->yield_ns;
-    if (taken_ns > COMPUTED_NS) {
-        pager->penalty_left = pager->penalty;
-        if (pager->penalty < PENALTY_MAX)
-            pager->penalty *= 2;
-    } else if (pager->penalty > PENALTY_MIN) {
-        pager->penalty--;
-    }
-    pager->ready = true;
-    for (unsigned node = 0; node < NODES_MAX; node++)
-        pager->nodes[node].ready = pager->nodes[node].channel != NULL;
-}
-
 static bool loop_has_more(const struct pager *pager)
 {
     bool more = pager->ready;
     for (unsigned node = 0; node < NODES_MAX; node++)
-        more |= pager->nodes[node].ready;
+        more |= pager->nodes[node].ready || pager->nodes[node].error != 0;
     return more;
 }
 
 void *pager_loop(void *argument)
 {
     struct pager *pager = argument;
-    pager->idle_since_ns = pager_now_ns();
-    pager->yield_ns = YIELD_FIRST_NS;
-    pager->penalty = PENALTY_MIN;
-    prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS, 0, 0, 0); /* hold times are shorter than the usual 50 us */
+    pager_wait_start(pager);
     for (;;) {
         bool active = loop_turn(pager);
         uint64_t now_ns = pager_now_ns();
-        if (active) {
-            loop_learn(pager, now_ns - pager->idle_since_ns);
-            pager->idle_since_ns = now_ns;
-        }
-        if (loop_has_more(pager))
+        if (active)
+            pager_wait_active(pager, now_ns);
+        if (loop_has_more(pager) || pager_wait_spin(pager, now_ns))
             continue;
-        bool spin = now_ns - pager->idle_since_ns < pager->spin_ns || pager->tick_due_ns <= now_ns + TICK_SOON_NS;
-        if (spin && pager->penalty_left == 0 && !pager->shared) {
-            loop_yield(pager, now_ns);
-        } else {
-            loop_watchdog(pager, now_ns);
-            loop_sleep(pager, now_ns);
-        }
+        loop_watchdog(pager, now_ns);
+        pager_wait_sleep(pager, now_ns);
     }
     return NULL;
 }

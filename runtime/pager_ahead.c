@@ -1,12 +1,14 @@
 /*
- * What will be wanted next: fresh memory at home is filled in windows, and pages are asked for ahead of a stream of faults.
- * Not for correctness: all of this could as well not happen. Every page goes through the protocol as if it had faulted.
+ * What will be wanted next: fresh memory at home is filled in windows, and pages are asked for
+ * ahead of a stream of faults. Not for correctness: all of this could as well not happen. Every
+ * page goes through the protocol as if it had faulted.
  */
 #include <string.h>
 
 #include "runtime/pager_private.h"
 
-/* Pages made in bulk cost a fraction of a fault each, but also memory: only streams of faults get wide windows. */
+/* Pages made in bulk cost a fraction of a fault each, but also memory: only streams of faults get
+ * wide windows. */
 #define FRESH_STREAMS    4u
 #define FRESH_WINDOW_MIN 4u
 #define FRESH_WINDOW_MAX USERFAULT_ZERO_RUN_MAX
@@ -51,7 +53,8 @@ void pager_ahead_forget(void)
     memset(freshes, 0, sizeof freshes);
 }
 
-/* The window that ends where the fault is, grown; or a new one in place of the one that rested longest. */
+/* The window that ends where the fault is, grown; or a new one in place of the one that rested
+ * longest. */
 static struct fresh *fresh_find(uint64_t page)
 {
     struct fresh *oldest = &freshes[0];
@@ -68,7 +71,8 @@ static struct fresh *fresh_find(uint64_t page)
     return oldest;
 }
 
-/* Home: pages that it has to itself and that are not there are zero; the next ones of the window are made so at once. */
+/* Home: pages that it has to itself and that are not there are zero; the next ones of the window
+ * are made so at once. */
 void pager_ahead_before(struct pager *pager, const struct userfault_event *event)
 {
     if (pager->configuration.node != HOME_NODE || !event->missing ||
@@ -89,7 +93,8 @@ static struct stream *stream_find(const struct userfault_event *event)
     struct stream *oldest = &streams[0];
     for (unsigned i = 0; i < STREAMS; i++) {
         struct stream *stream = &streams[i];
-        if (event->page >= stream->next && event->page <= stream->asked && event->write == stream->write) {
+        if (event->page >= stream->next && event->page <= stream->asked &&
+            event->write == stream->write) {
             uint32_t most = stream->write ? STREAM_WRITE_MAX : STREAM_READ_MAX;
             stream->depth = stream->depth == 0 ? 1 : 2 * stream->depth;
             if (stream->depth > most)
@@ -113,7 +118,8 @@ static bool ahead_wanted(const struct pager *pager, uint64_t page, bool write)
 void pager_ahead_after(struct pager *pager, const struct userfault_event *event)
 {
     bool home = pager->configuration.node == HOME_NODE;
-    if (home && event->missing && coherence_state(pager->coherence, event->page, NULL) == PAGE_MODIFIED)
+    if (home && event->missing &&
+        coherence_state(pager->coherence, event->page, NULL) == PAGE_MODIFIED)
         return; /* fresh memory */
     struct stream *stream = stream_find(event);
     stream->used = ++stream_clock;

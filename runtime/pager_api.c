@@ -13,8 +13,7 @@
 
 #include "runtime/pager_private.h"
 
-#define SPIN_FIRST_NS 50000u
-#define HOLD_NS       50000u /* a woken thread has run its instruction by then, nearly always */
+#define HOLD_NS 50000u /* a woken thread has run its instruction by then, nearly always */
 
 #define LOOP_STACK_BYTES (512u * 1024u)
 
@@ -30,7 +29,8 @@ int pager_probe(char why[WIRE_MESSAGE_BYTES])
     return error;
 }
 
-/* Faults of the loop itself must end the process with a report, every other signal belongs to the program's threads. */
+/* Faults of the loop itself must end the process with a report, every other signal belongs to the
+ * program's threads. */
 static int loop_create(pthread_t *thread)
 {
     sigset_t blocked, before;
@@ -63,19 +63,20 @@ int pager_start(const struct pager_configuration *configuration, char why[WIRE_M
     PAGER_ASSERT(configuration->node < NODES_MAX && configuration->callbacks != NULL);
     memset(&pager, 0, sizeof pager);
     pager.configuration = *configuration;
-    pager.spin_ns = SPIN_FIRST_NS;
     pager.queue.event = -1;
     int error = userfault_open(&pager.userfault, configuration->fd_floor, why);
     if (error != 0)
         return error;
-    pager.queue.event = userfault_raise(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), configuration->fd_floor);
+    pager.queue.event =
+        userfault_raise(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), configuration->fd_floor);
     if (pager.queue.event < 0) {
         error = errno != 0 ? -errno : -EMFILE;
         snprintf(why, WIRE_MESSAGE_BYTES, "eventfd: %s", strerror(-error));
         goto failed;
     }
-    pager.coherence = coherence_create(configuration->node, &pager_operations, &pager,
-                                       configuration->hold_ns != 0 ? configuration->hold_ns : HOLD_NS);
+    pager.coherence =
+        coherence_create(configuration->node, &pager_operations, &pager,
+                         configuration->hold_ns != 0 ? configuration->hold_ns : HOLD_NS);
     if (pager.coherence == NULL) {
         error = -ENOMEM;
         snprintf(why, WIRE_MESSAGE_BYTES, "no memory for the directory of pages");
@@ -146,7 +147,8 @@ int pager_register_file(uint64_t start, uint64_t bytes)
     return error != 0 ? error : userfault_register(&pager.userfault, start, bytes, false);
 }
 
-static void range_job(enum pager_job_type type, uint64_t start, uint64_t end, uint32_t protection, uint64_t nodes)
+static void range_job(enum pager_job_type type, uint64_t start, uint64_t end, uint32_t protection,
+                      uint64_t nodes)
 {
     if (!pager_running())
         return; /* no peer ever saw the range */
@@ -220,7 +222,8 @@ void pager_forget(void)
 {
     if (!atomic_exchange(&running, false))
         return;
-    /* Only descriptors are the child's own: the heap may be locked, and a channel_close would say farewell to the peer. */
+    /* Only descriptors are the child's own: the heap may be locked, and a channel_close would say
+     * farewell to the peer. */
     for (unsigned node = 0; node < NODES_MAX; node++) {
         if (pager.nodes[node].channel != NULL)
             close(channel_fd(pager.nodes[node].channel));

@@ -1,16 +1,19 @@
 /*
- * Pages of read-only file mappings: which ranges of a peer mirror one, fetching them, and serving them at home.
- * Not for coherent memory: these pages are never recalled, so the protocol does not know them.
+ * Pages of read-only file mappings: which ranges of a peer mirror one, fetching them, and serving
+ * them at home. Not for coherent memory: these pages are never recalled, so the protocol does not
+ * know them.
  *
- * Requests are answered in order on one stream, so the oldest request is the one that a grant answers. A range that is
- * dropped while its pages are on their way marks those requests stale: another mapping may be at the address by then.
+ * Requests are answered in order on one stream, so the oldest request is the one that a grant
+ * answers. A range that is dropped while its pages are on their way marks those requests stale:
+ * another mapping may be at the address by then.
  */
 #include <errno.h>
 #include <string.h>
 
 #include "runtime/pager_private.h"
 
-#define FILE_REQUESTS_MAX 1024u /* more threads than that do not fault at once; the others try again */
+#define FILE_REQUESTS_MAX                                                                          \
+    1024u /* more threads than that do not fault at once; the others try again */
 #define FILE_REFUSALS_MAX 16u
 
 static struct pager_ranges files; /* of this peer */
@@ -21,7 +24,8 @@ struct file_wait {
     bool stale;
 };
 
-/* The loop's own: a ring of requests on their way, and pages that home answered with "nothing" the last time. */
+/* The loop's own: a ring of requests on their way, and pages that home answered with "nothing" the
+ * last time. */
 static struct {
     struct file_wait waits[FILE_REQUESTS_MAX];
     uint32_t first, count;
@@ -45,7 +49,7 @@ void pager_file_forget(void)
     memset(&fetch, 0, sizeof fetch);
 }
 
-/* ---- peer ------------------------------------------------------------------------------------------------------------ */
+/* ---- peer ------------------------------------------------------------------------------------ */
 
 static struct file_wait *file_wait_at(uint32_t index)
 {
@@ -84,9 +88,9 @@ bool pager_file_fault(struct pager *pager, uint64_t page)
 }
 
 /*
- * Home could read nothing at `page`. The first time the mapping may just have gone: the thread tries again. The second
- * time it is there but has no contents, beyond the end of the file: the page is unmapped here, so that the thread gets
- * SIGSEGV, asks home, and takes its SIGBUS there.
+ * Home could read nothing at `page`. The first time the mapping may just have gone: the thread
+ * tries again. The second time it is there but has no contents, beyond the end of the file: the
+ * page is unmapped here, so that the thread gets SIGSEGV, asks home, and takes its SIGBUS there.
  */
 static void file_refused(struct pager *pager, uint64_t page)
 {
@@ -126,11 +130,13 @@ int pager_file_grant(struct pager *pager, const void *payload, size_t bytes)
         file_refused(pager, answered.page);
     } else {
         pager->pages_file += grant.count;
-        userfault_install_run(&pager->userfault, grant.page, (const uint8_t *)payload + sizeof grant, grant.count);
+        userfault_install_run(&pager->userfault, grant.page,
+                              (const uint8_t *)payload + sizeof grant, grant.count);
     }
     /* Threads that wait for the rest of the window ask for themselves. */
     if (answered.count > grant.count)
-        userfault_wake(&pager->userfault, answered.page + grant.count, answered.count - grant.count);
+        userfault_wake(&pager->userfault, answered.page + grant.count,
+                       answered.count - grant.count);
     return 0;
 }
 
@@ -153,7 +159,7 @@ bool pager_file_oldest_wait(uint64_t *page, uint64_t *since_ns)
     return true;
 }
 
-/* ---- home ------------------------------------------------------------------------------------------------------------ */
+/* ---- home ------------------------------------------------------------------------------------ */
 
 int pager_file_request(struct pager *pager, unsigned from, const void *payload, size_t bytes)
 {
@@ -162,11 +168,13 @@ int pager_file_request(struct pager *pager, unsigned from, const void *payload, 
     if (bytes != sizeof request)
         return -EPROTO;
     memcpy(&request, payload, sizeof request);
-    if (request.page < SPAN_ZONE_START >> PAGE_SHIFT || request.page >= SPAN_ZONE_END >> PAGE_SHIFT ||
-        request.count == 0 || request.count > WIRE_FILE_PAGES_MAX)
+    if (request.page < SPAN_ZONE_START >> PAGE_SHIFT ||
+        request.page >= SPAN_ZONE_END >> PAGE_SHIFT || request.count == 0 ||
+        request.count > WIRE_FILE_PAGES_MAX)
         return -EPROTO;
     struct wire_page grant = {.page = request.page};
     grant.count = userfault_read_run(&pager->userfault, request.page, contents, request.count);
-    pager_send(pager, from, WIRE_FILE_GRANT, &grant, sizeof grant, contents, (size_t)grant.count * PAGE_BYTES);
+    pager_send(pager, from, WIRE_FILE_GRANT, &grant, sizeof grant, contents,
+               (size_t)grant.count * PAGE_BYTES);
     return 0;
 }

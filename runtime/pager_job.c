@@ -1,6 +1,6 @@
 /*
- * Jobs: what other threads ask of the loop, posted without a lock, waited for by spinning a little and then sleeping.
- * Not for what a job does (runtime/pager.c).
+ * Jobs: what other threads ask of the loop, posted without a lock, waited for by spinning a little
+ * and then sleeping. Not for what a job does (runtime/pager.c).
  */
 #include <errno.h>
 #include <limits.h>
@@ -48,7 +48,8 @@ static void job_push(struct pager_queue *queue, struct pager_job *job)
     do
         job->next = head;
     while (!atomic_compare_exchange_weak(&queue->posted, &head, job));
-    /* Both sides are sequentially consistent: either the loop sees the job before it sleeps, or this sees it asleep. */
+    /* Both sides are sequentially consistent: either the loop sees the job before it sleeps, or
+     * this sees it asleep. */
     if (atomic_load(&queue->asleep) != 0) {
         uint64_t one = 1;
         while (write(queue->event, &one, sizeof one) < 0 && errno == EINTR)
@@ -83,8 +84,8 @@ void pager_job_wait(struct pager_queue *queue, struct pager_job *job)
             continue;
         warned_ns = now;
         if (atomic_load_explicit(&job->done, memory_order_acquire) != PAGER_JOB_DONE)
-            pager_warn("%s of 0x%lx-0x%lx: waits for nodes 0x%lx since %lu s", job_name(job->type), job->start,
-                       job->end, job->nodes, (now - posted_ns) / 1000000000u);
+            pager_warn("%s of 0x%lx-0x%lx: waits for nodes 0x%lx since %lu s", job_name(job->type),
+                       job->start, job->end, job->nodes, (now - posted_ns) / 1000000000u);
     }
 }
 
@@ -110,7 +111,8 @@ void pager_job_finish(struct pager_job *job)
         return;
     }
     _Atomic uint32_t *done = &job->done;
-    /* After the exchange the job is its poster's again; waking an address that is no longer a job's does no harm. */
+    /* After the exchange the job is its poster's again; waking an address that is no longer a job's
+     * does no harm. */
     if (atomic_exchange(done, PAGER_JOB_DONE) == PAGER_JOB_SLEEPER)
         syscall(SYS_futex, done, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 }

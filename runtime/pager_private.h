@@ -1,6 +1,6 @@
 /*
- * What the files of the pager share: the userfaultfd operations, the loop's state, jobs, and file pages.
- * Not for anyone else: runtime/pager.h is the interface.
+ * What the files of the pager share: the userfaultfd operations, the loop's state, jobs, and file
+ * pages. Not for anyone else: runtime/pager.h is the interface.
  */
 #ifndef RUNTIME_PAGER_PRIVATE_H
 #define RUNTIME_PAGER_PRIVATE_H
@@ -17,10 +17,11 @@
 #define PAGER_STRING_(x) #x
 #define PAGER_STRING(x)  PAGER_STRING_(x)
 /* Stays on in release builds: what it guards would corrupt the program. */
-#define PAGER_ASSERT(condition) \
-    do { \
-        if (__builtin_expect(!(condition), 0)) \
-            pager_fatal("assertion failed: %s at " __FILE__ ":" PAGER_STRING(__LINE__), #condition); \
+#define PAGER_ASSERT(condition)                                                                    \
+    do {                                                                                           \
+        if (__builtin_expect(!(condition), 0))                                                     \
+            pager_fatal("assertion failed: %s at " __FILE__ ":" PAGER_STRING(__LINE__),            \
+                        #condition);                                                               \
     } while (0)
 
 #define PAGER_WATCHDOG_NS 10000000000ull
@@ -30,11 +31,12 @@ void pager_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 _Noreturn void pager_fatal(const char *format, ...) __attribute__((format(printf, 1, 2)));
 uint64_t pager_now_ns(void);
 
-/* ---- userfault.c: pages of this process by system calls ---------------------------------------------------------- */
+/* ---- userfault.c: pages of this process by system calls -------------------------------------- */
 
 struct userfault {
     int fd;     /* userfaultfd, non-blocking */
-    int memory; /* /proc/self/mem: reads without waiting for a page that is missing, whatever its protection */
+    int memory; /* /proc/self/mem: reads without waiting for a page that is missing, whatever its
+                   protection */
 };
 
 struct userfault_event {
@@ -47,30 +49,38 @@ struct userfault_event {
 
 int userfault_open(struct userfault *userfault, int fd_floor, char why[WIRE_MESSAGE_BYTES]);
 void userfault_close(struct userfault *userfault);
-/* Moves `fd` to `fd_floor` or above when that is not 0. The descriptor, or a negative errno and `fd` is closed. */
+/* Moves `fd` to `fd_floor` or above when that is not 0. The descriptor, or a negative errno and
+ * `fd` is closed. */
 int userfault_raise(int fd, int fd_floor);
 /* Addresses and bytes, page aligned. 0 or negative errno. Any thread. */
-int userfault_register(const struct userfault *userfault, uint64_t start, uint64_t bytes, bool write_protect);
+int userfault_register(const struct userfault *userfault, uint64_t start, uint64_t bytes,
+                       bool write_protect);
 /* Events that wait, at most USERFAULT_EVENTS_MAX; never blocks. */
-int userfault_events(const struct userfault *userfault, struct userfault_event events[USERFAULT_EVENTS_MAX]);
+int userfault_events(const struct userfault *userfault,
+                     struct userfault_event events[USERFAULT_EVENTS_MAX]);
 
 /* As the operations of the same names in coherence.h. None can wait for the userfaultfd itself. */
 int userfault_protect(const struct userfault *userfault, uint64_t page);
 int userfault_unprotect(const struct userfault *userfault, uint64_t page);
-int userfault_install(const struct userfault *userfault, uint64_t page, const void *data, bool writable);
+int userfault_install(const struct userfault *userfault, uint64_t page, const void *data,
+                      bool writable);
 int userfault_discard(const struct userfault *userfault, uint64_t page);
 /* A page populated by this is write-protected, atomically. */
 int userfault_read(const struct userfault *userfault, uint64_t page, void *data, bool populate);
 void userfault_wake(const struct userfault *userfault, uint64_t page, uint64_t count);
-/* Installs `count` pages where there is none yet, writable, and wakes. 0, or -ENOENT when some have no mapping. */
-int userfault_install_run(const struct userfault *userfault, uint64_t page, const void *data, uint32_t count);
-/* Makes zero pages, writable, from `page` on, up to the first page that is there or `count`, and wakes nobody. */
+/* Installs `count` pages where there is none yet, writable, and wakes. 0, or -ENOENT when some have
+ * no mapping. */
+int userfault_install_run(const struct userfault *userfault, uint64_t page, const void *data,
+                          uint32_t count);
+/* Makes zero pages, writable, from `page` on, up to the first page that is there or `count`, and
+ * wakes nobody. */
 #define USERFAULT_ZERO_RUN_MAX 64u
 void userfault_zero_run(const struct userfault *userfault, uint64_t page, uint64_t count);
 /* Pages that could be read from `page` on, 0 to `count`. */
-uint32_t userfault_read_run(const struct userfault *userfault, uint64_t page, void *data, uint32_t count);
+uint32_t userfault_read_run(const struct userfault *userfault, uint64_t page, void *data,
+                            uint32_t count);
 
-/* ---- pager_job.c: what other threads ask of the loop --------------------------------------------------------------- */
+/* ---- pager_job.c: what other threads ask of the loop ----------------------------------------- */
 
 enum pager_job_type {
     PAGER_JOB_ADD_NODE,
@@ -99,7 +109,7 @@ struct pager_job {
 
 struct pager_queue {
     _Atomic(struct pager_job *) posted; /* newest first */
-    _Atomic uint32_t asleep;            /* the loop sleeps, or is about to: it needs the eventfd to look again */
+    _Atomic uint32_t asleep;            /* the loop sleeps, or is about to: wake it by `event` */
     int event;                          /* eventfd */
 };
 
@@ -112,7 +122,7 @@ struct pager_job *pager_job_take(struct pager_queue *queue);
 /* Loop: the job may be gone when this returns. */
 void pager_job_finish(struct pager_job *job);
 
-/* ---- pager_ranges.c: sets of addresses ------------------------------------------------------------------------------ */
+/* ---- pager_ranges.c: sets of addresses ------------------------------------------------------- */
 
 struct pager_range {
     uint64_t start, end;
@@ -131,7 +141,7 @@ void pager_ranges_remove(struct pager_ranges *ranges, uint64_t start, uint64_t e
 /* The end of the range that holds `address`, 0 when there is none. */
 uint64_t pager_ranges_end(struct pager_ranges *ranges, uint64_t address);
 
-/* ---- pager_file.c: pages of read-only file mappings --------------------------------------------------------------- */
+/* ---- pager_file.c: pages of read-only file mappings ------------------------------------------ */
 
 /* The peer's list of ranges that mirror file mappings; addresses. Any thread, a leaf lock. */
 int pager_file_add(uint64_t start, uint64_t end);
@@ -151,7 +161,7 @@ int pager_file_request(struct pager *pager, unsigned from, const void *payload, 
 /* Peer, loop: the oldest request without an answer. */
 bool pager_file_oldest_wait(uint64_t *page, uint64_t *since_ns);
 
-/* ---- pager_ahead.c: what will be wanted next --------------------------------------------------------------------- */
+/* ---- pager_ahead.c: what will be wanted next ------------------------------------------------- */
 
 /* Peer: coherent memory that is mapped here; addresses. Any thread. */
 int pager_ahead_add(uint64_t start, uint64_t end);
@@ -161,7 +171,7 @@ void pager_ahead_forget(void);
 void pager_ahead_before(struct pager *pager, const struct userfault_event *event);
 void pager_ahead_after(struct pager *pager, const struct userfault_event *event);
 
-/* ---- pager.c: the loop; pager_api.c starts it --------------------------------------------------------------------------------------------- */
+/* ---- pager.c: the loop; pager_api.c starts it ------------------------------------------------ */
 
 struct pager_node {
     struct channel *channel; /* NULL: not in the session */
@@ -183,17 +193,17 @@ struct pager {
     struct pager_queue queue;
     struct coherence *coherence;
     struct pager_node nodes[NODES_MAX];
-    unsigned node_count;           /* channels in use */
-    struct pager_job *statistics;  /* waiting for answers, linked by next */
+    unsigned node_count;          /* channels in use */
+    struct pager_job *statistics; /* waiting for answers, linked by next */
     struct pager_clock clocks[PAGER_CLOCKS];
-    uint64_t tick_due_ns;          /* when coherence_tick wants to be called again */
-    uint64_t warn_ns;              /* last line of the watchdog */
-    uint64_t spin_ns;              /* how long to poll before sleeping, learned */
+    uint64_t tick_due_ns; /* when coherence_tick wants to be called again */
+    uint64_t warn_ns;     /* last line of the watchdog */
+    uint64_t spin_ns;     /* how long to poll before sleeping, learned */
     uint64_t idle_since_ns;
-    uint64_t yield_ns;             /* the shortest yield so far: nobody else ran */
+    uint64_t yield_ns;              /* the shortest yield so far: nobody else ran */
     unsigned penalty, penalty_left; /* pauses to sleep through, and how many of them are left */
-    bool shared;                   /* in this pause a yield ran somebody else */
-    bool ready;                    /* the userfaultfd may have events */
+    bool shared;                    /* in this pause a yield ran somebody else */
+    bool ready;                     /* the userfaultfd may have events */
     uint64_t pages_file, bytes_in, bytes_out;
     uint64_t fault_latency[WIRE_LATENCY_BUCKETS];
 };
@@ -203,16 +213,27 @@ extern const struct coherence_operations pager_operations;
 void *pager_loop(void *pager);
 
 /* Loop: queues a frame to `node`. A connection that fails is ended at the next turn. */
-void pager_send(struct pager *pager, unsigned node, enum wire_type type, const void *head, size_t head_bytes,
-                const void *data, size_t data_bytes);
+void pager_send(struct pager *pager, unsigned node, enum wire_type type, const void *head,
+                size_t head_bytes, const void *data, size_t data_bytes);
 /* Loop: the fault on `page` has its answer. */
 void pager_clock_stop(struct pager *pager, uint64_t page);
 
-/* ---- pager_statistics.c -------------------------------------------------------------------------------------------- */
+/* ---- pager_wait.c: between turns; the loop only ---------------------------------------------- */
+
+void pager_wait_start(struct pager *pager);
+/* Something had come: learns how long that took. */
+void pager_wait_active(struct pager *pager, uint64_t now_ns);
+/* Yields once and marks everything as ready to be looked at. False: it is time to sleep. */
+bool pager_wait_spin(struct pager *pager, uint64_t now_ns);
+/* Sleeps until something is ready or due, and marks what is ready. */
+void pager_wait_sleep(struct pager *pager, uint64_t now_ns);
+
+/* ---- pager_statistics.c ---------------------------------------------------------------------- */
 
 /* Loop: this node's figures. */
 void pager_statistics_fill(struct pager *pager, struct wire_statistics *statistics);
-/* Home, loop: asks the peers, takes an answer, gives up on a node, and finishes jobs that are complete or late. */
+/* Home, loop: asks the peers, takes an answer, gives up on a node, and finishes jobs that are
+ * complete or late. */
 void pager_statistics_start(struct pager *pager, struct pager_job *job);
 int pager_statistics_answer(struct pager *pager, unsigned from, const void *payload, size_t bytes);
 void pager_statistics_node_lost(struct pager *pager, unsigned node);

@@ -1,10 +1,12 @@
 /*
- * Pages of this process by system calls: userfaultfd, /proc/self/mem, madvise; and whether they may be used.
- * Not for when a page is given or taken: runtime/coherence.c decides, the pager's loop calls.
+ * Pages of this process by system calls: userfaultfd, /proc/self/mem, madvise; and whether they may
+ * be used. Not for when a page is given or taken: runtime/coherence.c decides, the pager's loop
+ * calls.
  *
- * Nothing here waits for a missing page. Reads go through /proc/self/mem: its page lookup may not drop the map's lock,
- * so the kernel answers a hole under userfaultfd with EIO where process_vm_readv would sleep, waiting for our own loop.
- * It also ignores PROT_NONE, and costs less than process_vm_readv for one page.
+ * Nothing here waits for a missing page. Reads go through /proc/self/mem: its page lookup may not
+ * drop the map's lock, so the kernel answers a hole under userfaultfd with EIO where
+ * process_vm_readv would sleep, waiting for our own loop. It also ignores PROT_NONE, and costs less
+ * than process_vm_readv for one page.
  *
  * Sources: ioctl_userfaultfd(2), userfaultfd(2), proc(5).
  */
@@ -71,15 +73,17 @@ static int userfault_kernel_check(char why[WIRE_MESSAGE_BYTES])
         return 0; /* what is missing will show below */
     if (major > KERNEL_MAJOR || (major == KERNEL_MAJOR && minor >= KERNEL_MINOR))
         return 0;
-    snprintf(why, WIRE_MESSAGE_BYTES, "kernel %.32s is too old (%d.%d or later is needed)", name.release,
-             KERNEL_MAJOR, KERNEL_MINOR);
+    snprintf(why, WIRE_MESSAGE_BYTES, "kernel %.32s is too old (%d.%d or later is needed)",
+             name.release, KERNEL_MAJOR, KERNEL_MINOR);
     return -ENOSYS;
 }
 
-/* Some kernels are built or started so that /proc/self/mem respects protection: then PROT_NONE pages cannot move. */
+/* Some kernels are built or started so that /proc/self/mem respects protection: then PROT_NONE
+ * pages cannot move. */
 static int userfault_memory_check(int memory, char why[WIRE_MESSAGE_BYTES])
 {
-    uint64_t *probe = mmap(NULL, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    uint64_t *probe =
+        mmap(NULL, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (probe == MAP_FAILED) {
         snprintf(why, WIRE_MESSAGE_BYTES, "no memory for a probe");
         return -ENOMEM;
@@ -88,9 +92,11 @@ static int userfault_memory_check(int memory, char why[WIRE_MESSAGE_BYTES])
     int error = 0;
     *probe = WIRE_MAGIC;
     if (mprotect(probe, PAGE_BYTES, PROT_NONE) != 0 ||
-        pread(memory, &seen, sizeof seen, (off_t)(uintptr_t)probe) != sizeof seen || seen != WIRE_MAGIC) {
+        pread(memory, &seen, sizeof seen, (off_t)(uintptr_t)probe) != sizeof seen ||
+        seen != WIRE_MAGIC) {
         snprintf(why, WIRE_MESSAGE_BYTES,
-                 "/proc/self/mem cannot read protected pages (start the kernel without proc_mem.force_override=never)");
+                 "/proc/self/mem cannot read protected pages (start the kernel without "
+                 "proc_mem.force_override=never)");
         error = -EACCES;
     }
     munmap(probe, PAGE_BYTES);
@@ -107,10 +113,12 @@ int userfault_open(struct userfault *userfault, int fd_floor, char why[WIRE_MESS
     if (fd < 0) {
         if (fd == -EPERM || fd == -EACCES)
             snprintf(why, WIRE_MESSAGE_BYTES,
-                     "userfaultfd is not permitted (set sysctl vm.unprivileged_userfaultfd=1, give access to "
+                     "userfaultfd is not permitted (set sysctl vm.unprivileged_userfaultfd=1, give "
+                     "access to "
                      "/dev/userfaultfd, or CAP_SYS_PTRACE)");
         else
-            snprintf(why, WIRE_MESSAGE_BYTES, "userfaultfd: %s (the kernel needs CONFIG_USERFAULTFD)", strerror(-fd));
+            snprintf(why, WIRE_MESSAGE_BYTES,
+                     "userfaultfd: %s (the kernel needs CONFIG_USERFAULTFD)", strerror(-fd));
         return fd;
     }
     userfault->fd = fd;
@@ -118,13 +126,15 @@ int userfault_open(struct userfault *userfault, int fd_floor, char why[WIRE_MESS
     if (ioctl(fd, UFFDIO_API, &api) != 0) {
         error = -errno;
         snprintf(why, WIRE_MESSAGE_BYTES,
-                 "userfaultfd has no write protection (the kernel needs CONFIG_HAVE_ARCH_USERFAULTFD_WP)");
+                 "userfaultfd has no write protection (the kernel needs "
+                 "CONFIG_HAVE_ARCH_USERFAULTFD_WP)");
         goto failed;
     }
     userfault->memory = userfault_raise(open("/proc/self/mem", O_RDONLY | O_CLOEXEC), fd_floor);
     if (userfault->memory < 0) {
         error = -errno;
-        snprintf(why, WIRE_MESSAGE_BYTES, "/proc/self/mem: %s (is /proc mounted?)", strerror(-error));
+        snprintf(why, WIRE_MESSAGE_BYTES, "/proc/self/mem: %s (is /proc mounted?)",
+                 strerror(-error));
         goto failed;
     }
     error = userfault_memory_check(userfault->memory, why);
@@ -144,11 +154,13 @@ void userfault_close(struct userfault *userfault)
     userfault->fd = userfault->memory = -1;
 }
 
-int userfault_register(const struct userfault *userfault, uint64_t start, uint64_t bytes, bool write_protect)
+int userfault_register(const struct userfault *userfault, uint64_t start, uint64_t bytes,
+                       bool write_protect)
 {
     if (start % PAGE_BYTES != 0 || bytes % PAGE_BYTES != 0 || bytes == 0)
         return -EINVAL;
-    /* Operations are on single pages: a huge page would be split at the first one, and be bought for nothing. */
+    /* Operations are on single pages: a huge page would be split at the first one, and be bought
+     * for nothing. */
     madvise((void *)start, bytes, MADV_NOHUGEPAGE);
     struct uffdio_register request = {
         .range = {.start = start, .len = bytes},
@@ -157,7 +169,8 @@ int userfault_register(const struct userfault *userfault, uint64_t start, uint64
     return ioctl(userfault->fd, UFFDIO_REGISTER, &request) == 0 ? 0 : -errno;
 }
 
-int userfault_events(const struct userfault *userfault, struct userfault_event events[USERFAULT_EVENTS_MAX])
+int userfault_events(const struct userfault *userfault,
+                     struct userfault_event events[USERFAULT_EVENTS_MAX])
 {
     struct uffd_msg messages[USERFAULT_EVENTS_MAX];
     ssize_t bytes = read(userfault->fd, messages, sizeof messages);
@@ -229,8 +242,8 @@ int userfault_unprotect(const struct userfault *userfault, uint64_t page)
 }
 
 /* Bytes that could be copied before the result, which is that of the first page that could not. */
-static int userfault_copy(const struct userfault *userfault, uint64_t page, const void *data, uint64_t bytes,
-                          uint64_t mode, uint64_t *copied)
+static int userfault_copy(const struct userfault *userfault, uint64_t page, const void *data,
+                          uint64_t bytes, uint64_t mode, uint64_t *copied)
 {
     *copied = 0;
     for (unsigned tries = 0;; tries++) {
@@ -245,26 +258,31 @@ static int userfault_copy(const struct userfault *userfault, uint64_t page, cons
             *copied += (uint64_t)request.copy;
         if (*copied == bytes)
             return 0;
-        int result = userfault_result("copy", page + (*copied >> PAGE_SHIFT), error == 0 ? EAGAIN : error, tries);
+        int result = userfault_result("copy", page + (*copied >> PAGE_SHIFT),
+                                      error == 0 ? EAGAIN : error, tries);
         if (result < 0)
             return result;
     }
 }
 
-int userfault_install(const struct userfault *userfault, uint64_t page, const void *data, bool writable)
+int userfault_install(const struct userfault *userfault, uint64_t page, const void *data,
+                      bool writable)
 {
     uint64_t copied;
-    /* A zero page is copied as well: UFFDIO_ZEROPAGE cannot protect, and its first write costs a second fault. */
+    /* A zero page is copied as well: UFFDIO_ZEROPAGE cannot protect, and its first write costs a
+     * second fault. */
     return userfault_copy(userfault, page, data != NULL ? data : zero_page, PAGE_BYTES,
                           writable ? 0 : UFFDIO_COPY_MODE_WP, &copied);
 }
 
-int userfault_install_run(const struct userfault *userfault, uint64_t page, const void *data, uint32_t count)
+int userfault_install_run(const struct userfault *userfault, uint64_t page, const void *data,
+                          uint32_t count)
 {
     int result = 0;
     for (uint32_t done = 0; done < count;) {
         uint64_t copied;
-        int error = userfault_copy(userfault, page + done, (const uint8_t *)data + (size_t)done * PAGE_BYTES,
+        int error = userfault_copy(userfault, page + done,
+                                   (const uint8_t *)data + (size_t)done * PAGE_BYTES,
                                    (uint64_t)(count - done) * PAGE_BYTES, 0, &copied);
         done += (uint32_t)(copied >> PAGE_SHIFT);
         if (error == 0)
@@ -307,7 +325,9 @@ int userfault_discard(const struct userfault *userfault, uint64_t page)
 {
     (void)userfault;
     for (unsigned tries = 0;; tries++) {
-        int error = madvise((void *)(page << PAGE_SHIFT), PAGE_BYTES, MADV_DONTNEED_LOCKED) == 0 ? 0 : errno;
+        int error = madvise((void *)(page << PAGE_SHIFT), PAGE_BYTES, MADV_DONTNEED_LOCKED) == 0
+                        ? 0
+                        : errno;
         if (error == ENOMEM)
             error = ENOENT;
         int result = userfault_result("discard", page, error, tries);
@@ -316,7 +336,8 @@ int userfault_discard(const struct userfault *userfault, uint64_t page)
     }
 }
 
-/* Most pages that are not zero show it in their first line; the rest is one pass over 4 KiB that is in the cache. */
+/* Most pages that are not zero show it in their first line; the rest is one pass over 4 KiB that is
+ * in the cache. */
 static bool page_is_zero(const void *data)
 {
     typedef uint64_t lanes __attribute__((vector_size(32), aligned(8), may_alias));
@@ -337,7 +358,8 @@ int userfault_read(const struct userfault *userfault, uint64_t page, void *data,
     if (!populate)
         return -ENOENT;
     uint64_t copied;
-    int result = userfault_copy(userfault, page, zero_page, PAGE_BYTES, UFFDIO_COPY_MODE_WP, &copied);
+    int result =
+        userfault_copy(userfault, page, zero_page, PAGE_BYTES, UFFDIO_COPY_MODE_WP, &copied);
     if (result == 0) {
         memset(data, 0, PAGE_BYTES);
         return 1;
@@ -345,15 +367,18 @@ int userfault_read(const struct userfault *userfault, uint64_t page, void *data,
     if (result != -EEXIST)
         return result;
     if (pread(userfault->memory, data, PAGE_BYTES, offset) != PAGE_BYTES)
-        pager_fatal("page 0x%lx is there but cannot be read: %s", page << PAGE_SHIFT, strerror(errno));
+        pager_fatal("page 0x%lx is there but cannot be read: %s", page << PAGE_SHIFT,
+                    strerror(errno));
     return page_is_zero(data);
 }
 
-uint32_t userfault_read_run(const struct userfault *userfault, uint64_t page, void *data, uint32_t count)
+uint32_t userfault_read_run(const struct userfault *userfault, uint64_t page, void *data,
+                            uint32_t count)
 {
     size_t done = 0, bytes = (size_t)count * PAGE_BYTES;
     while (done < bytes) {
-        ssize_t got = pread(userfault->memory, (uint8_t *)data + done, bytes - done, (off_t)((page << PAGE_SHIFT) + done));
+        ssize_t got = pread(userfault->memory, (uint8_t *)data + done, bytes - done,
+                            (off_t)((page << PAGE_SHIFT) + done));
         if (got <= 0)
             break;
         done += (size_t)got;

@@ -31,41 +31,54 @@
         .p2align 6
 HIDDEN(entry_text_start)
 
-/* RAX number, RCX return address. R11 is free. */
+/*
+ * RAX number, RCX return address; R11 is free. The flags are the program's up to direct_call, as after the kernel's
+ * sysret: nothing on the way of a direct call sets them. The class table has an entry for each 16-bit number, so that the
+ * number needs no comparison; what is beyond is the kernel's to refuse.
+ */
         .type syscall_entry, @function
 HIDDEN(syscall_entry)
-        cmp     $512, %rax
-        jae     slow
-        mov     %gs:THREAD_CLASSES, %r11
-        movzbl  (%r11,%rax), %r11d
-        cmp     $CLASS_DIRECT, %r11d
-        jne     other
-HIDDEN(entry_direct)
-        incq    %gs:THREAD_CALLS
         mov     %rcx, %gs:THREAD_RETURN
+        mov     %gs:THREAD_CLASSES, %rcx
+        movzwl  %ax, %r11d
+        movzbl  (%rcx,%r11), %ecx
+        jrcxz   entry_direct
+        jmp     other
+HIDDEN(entry_direct)
+        mov     %gs:THREAD_CALLS, %r11
+        lea     1(%r11), %r11
+        mov     %r11, %gs:THREAD_CALLS
 HIDDEN(direct_check)
-        cmpl    $0, %gs:THREAD_PENDING
-        jne     direct_abort
-        /* RCX still holds a program address here; once the kernel has been entered it holds direct_after. */
+        mov     %gs:THREAD_PENDING, %ecx
+        jrcxz   direct_call
+        jmp     direct_abort
+        /* RCX is 0 here; once the kernel has been entered it holds direct_after. */
 HIDDEN(direct_call)
         syscall
 HIDDEN(direct_after)
         jmp     *%gs:THREAD_RETURN
-HIDDEN(direct_abort)
-        mov     %gs:THREAD_RETURN, %rcx
-        jmp     slow
 
+/* A class that looks at an argument: the flags are put aside meanwhile. */
 other:
+        mov     %rax, %gs:THREAD_NUMBER
+        mov     %ecx, %r11d
+        lahf
+        seto    %al
+        mov     %eax, %gs:THREAD_FLAGS
+        cmp     $CLASS_SLOW, %r11d
+        je      other_slow
         cmp     $CLASS_FD, %r11d
         je      class_fd
         cmp     $CLASS_PATH0, %r11d
         je      class_path0
+        cmp     $CLASS_FUTEX, %r11d
+        je      class_futex
         cmp     $CLASS_PATH1, %r11d
-        jne     slow
+        jne     other_slow
 HIDDEN(entry_probe0_path1)
-        movzbl  (%rsi), %r11d           /* faults: the handler goes on at entry_direct, the kernel says EFAULT */
+        movzbl  (%rsi), %r11d           /* faults: the handler goes on at other_direct, the kernel says EFAULT */
         cmp     $'/', %r11d
-        jne     entry_direct
+        jne     other_direct
 HIDDEN(entry_probe1_path1)
         movzbl  1(%rsi), %r11d
         jmp     first_letter
@@ -73,27 +86,50 @@ class_path0:
 HIDDEN(entry_probe0)
         movzbl  (%rdi), %r11d
         cmp     $'/', %r11d
-        jne     entry_direct
+        jne     other_direct
 HIDDEN(entry_probe1)
         movzbl  1(%rdi), %r11d
 first_letter:
         cmp     $'p', %r11d
-        je      slow
+        je      other_slow
         cmp     $'s', %r11d
-        je      slow
+        je      other_slow
         cmp     $'/', %r11d
-        je      slow
+        je      other_slow
         cmp     $'.', %r11d
-        je      slow
-        jmp     entry_direct
+        je      other_slow
+        jmp     other_direct
+class_futex:
+        mov     %esi, %r11d
+        and     $0x7f, %r11d
+        cmp     $5, %r11d               /* below: wait, wake, requeue */
+        jb      other_direct
+        cmp     $9, %r11d               /* wait and wake with a bit set */
+        je      other_direct
+        cmp     $10, %r11d
+        je      other_direct
+        jmp     other_slow
 class_fd:
         cmp     %gs:THREAD_FD_FLOOR, %edi
-        jb      entry_direct
+        jae     other_slow
+HIDDEN(other_direct)
+        mov     %gs:THREAD_FLAGS, %eax
+        add     $127, %al               /* overflow again where there was one */
+        sahf
+        mov     %gs:THREAD_NUMBER, %rax
+        jmp     entry_direct
+other_slow:
+        mov     %gs:THREAD_FLAGS, %eax
+        add     $127, %al
+        sahf
+        mov     %gs:THREAD_NUMBER, %rax
+HIDDEN(direct_abort)
+        mov     %gs:THREAD_RETURN, %rcx
 
 slow:
         mov     %rsp, %gs:THREAD_APP_RSP
         mov     %gs:THREAD_MONITOR_RSP, %rsp
-        sub     $REGISTERS_BYTES, %rsp
+        lea     -REGISTERS_BYTES(%rsp), %rsp
         mov     %r8,  REGISTERS_R8(%rsp)
         mov     %r9,  REGISTERS_R9(%rsp)
         mov     %r10, REGISTERS_R10(%rsp)
@@ -152,6 +188,8 @@ HIDDEN(leave_start)
         movl    $0, %gs:THREAD_IN_MONITOR
         mov     REGISTERS_RIP(%rsp), %rcx
         mov     %rcx, %gs:THREAD_RETURN
+        pushq   REGISTERS_EFL(%rsp)
+        popfq
         mov     REGISTERS_R8(%rsp), %r8
         mov     REGISTERS_R9(%rsp), %r9
         mov     REGISTERS_R10(%rsp), %r10

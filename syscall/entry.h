@@ -6,11 +6,13 @@
 #define SYSCALL_ENTRY_H
 
 /* What the entry does with a call number, struct thread.classes. */
-#define CLASS_SLOW   0 /* full crossing into call_slow */
-#define CLASS_DIRECT 1 /* the kernel's, at once */
+#define CLASS_DIRECT 0 /* the kernel's, at once */
+#define CLASS_SLOW   1 /* full crossing into call_slow */
+#define CLASS_COUNT  65536 /* entries of a class table */
 #define CLASS_PATH0  2 /* direct, unless the path in the first argument starts with /p or /s (proc, sys) */
 #define CLASS_PATH1  3 /* the same for the second argument */
 #define CLASS_FD     4 /* direct, unless the descriptor in the first argument is one of ours */
+#define CLASS_FUTEX  5 /* direct, unless the kernel writes the word in the operation of the second argument */
 
 /* struct registers: offsets of the general registers, in the order of <sys/ucontext.h>. */
 #define REGISTERS_R8    0
@@ -73,7 +75,7 @@ long user_compare_exchange(uint32_t *word, uint32_t expected, uint32_t desired, 
 
 /* Labels for the signal handlers: instruction pointers inside these have to be moved. */
 extern const char entry_text_start[], entry_text_end[];
-extern const char entry_probe0[], entry_probe0_path1[], entry_probe1[], entry_probe1_path1[], entry_direct[];
+extern const char entry_probe0[], entry_probe0_path1[], entry_probe1[], entry_probe1_path1[], entry_direct[], other_direct[];
 extern const char direct_check[], direct_call[], direct_after[], direct_abort[];
 extern const char gadget_check[], gadget_call[], gadget_after[], gadget_abort[];
 extern const char entry_switch[], entry_switch_end[], leave_start[], leave_end[];

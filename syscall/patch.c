@@ -1,25 +1,29 @@
 /*
  * Rewriting call sites: the interface, and writing the jump while other threads may run the code.
- * Not for the decisions: syscall/patch_function.c (where the function starts), syscall/patch_window.c (what may be
- * overwritten), syscall/patch_stub.c (what is executed instead), syscall/patch_record.c (what has been done).
+ * Not for the decisions: syscall/patch_function.c (where the function starts),
+ * syscall/patch_window.c (what may be overwritten), syscall/patch_stub.c (what is executed
+ * instead), syscall/patch_record.c (what has been done).
  *
- * What is guaranteed. A thread of the program is, at any time, at an instruction boundary, in user mode, in a signal
- * handler of ours that will resume it at one, or in a call that will return to one.
+ * What is guaranteed. A thread of the program is, at any time, at an instruction boundary, in user
+ * mode, in a signal handler of ours that will resume it at one, or in a call that will return to
+ * one.
  *
- * - At the first byte of the window: it meets the old instruction, a breakpoint, or the jump; never a mixture, because the
- *   first byte is a breakpoint while the others change, and each step is followed by membarrier(SYNC_CORE), after which no
- *   processor executes what it fetched before (Intel SDM 3A, 9.1.3 "Handling Self- and Cross-Modifying Code"). The
- *   breakpoint leads to patch_trap, which goes on in the stub: it is complete before the first byte changes.
+ * - At the first byte of the window: it meets the old instruction, a breakpoint, or the jump; never
+ * a mixture, because the first byte is a breakpoint while the others change, and each step is
+ * followed by membarrier(SYNC_CORE), after which no processor executes what it fetched before
+ * (Intel SDM 3A, 9.1.3 "Handling Self- and Cross-Modifying Code"). The breakpoint leads to
+ * patch_trap, which goes on in the stub: it is complete before the first byte changes.
  * - At a boundary inside a *free* window: there is none.
- * - At the one boundary inside a *punned* window, byte 2: a thread that is preempted there, that returns from a signal
- *   handler to there, or whose call was dispatched before and returns now. Byte 2 becomes a breakpoint before the bytes
- *   behind it change, and it stays one for ever, because the jump's displacement has that byte. patch_trap goes on at the
- *   same place in the stub.
- * - At a boundary inside a *quiet* window: only patched while one thread of the program exists. That thread is in the
- *   monitor; the addresses it may resume at are its return address and those in the frames of signal handlers it is in,
- *   and both go through patch_translate_return.
+ * - At the one boundary inside a *punned* window, byte 2: a thread that is preempted there, that
+ * returns from a signal handler to there, or whose call was dispatched before and returns now. Byte
+ * 2 becomes a breakpoint before the bytes behind it change, and it stays one for ever, because the
+ * jump's displacement has that byte. patch_trap goes on at the same place in the stub.
+ * - At a boundary inside a *quiet* window: only patched while one thread of the program exists.
+ * That thread is in the monitor; the addresses it may resume at are its return address and those in
+ * the frames of signal handlers it is in, and both go through patch_translate_return.
  *
- * A window may cross a page boundary: each page is written by itself, which the order above allows for.
+ * A window may cross a page boundary: each page is written by itself, which the order above allows
+ * for.
  */
 #include <assert.h>
 #include <errno.h>
@@ -65,7 +69,9 @@ void patch_fork_done(void)
     lock_release();
 }
 
-/* ---- writing the jump ------------------------------------------------------------------------------------------------ */
+/* ---- writing the jump
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static bool processors_synchronise(void)
 {
@@ -73,7 +79,8 @@ static bool processors_synchronise(void)
         return true;
     /* Once for each address space; a forked child may have to again. */
     return errno == EPERM &&
-           syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE, 0, 0) == 0 &&
+           syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE, 0, 0) ==
+               0 &&
            syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE, 0, 0) == 0;
 }
 
@@ -94,18 +101,21 @@ static bool jump_write_concurrent(const struct patch_record *record, bool punned
     return processors_synchronise();
 }
 
-static enum patch_result site_write(struct patch_record *record, enum window_class class, bool concurrent)
+static enum patch_result site_write(struct patch_record *record, enum window_class class,
+                                    bool concurrent)
 {
     assert(class != WINDOW_PUNNED || record->jump[2] == BREAKPOINT);
     assert(!concurrent || class != WINDOW_QUIET);
     if (concurrent && !processors_synchronise())
         return PATCH_DOUBTFUL;
-    if (operations.read(record->start, record->original, JUMP_BYTES) != JUMP_BYTES || !record_add(record))
+    if (operations.read(record->start, record->original, JUMP_BYTES) != JUMP_BYTES ||
+        !record_add(record))
         return PATCH_NO_ROOM;
     bool written = concurrent ? jump_write_concurrent(record, class == WINDOW_PUNNED)
                               : operations.write(record->start, record->jump, JUMP_BYTES) == 0;
     if (!written) {
-        /* Halfway the breakpoints keep it right, and the record keeps them ours: it stays marked as being written. */
+        /* Halfway the breakpoints keep it right, and the record keeps them ours: it stays marked as
+         * being written. */
         return PATCH_DOUBTFUL;
     }
     atomic_store_explicit(&record->writing, false, memory_order_release);
@@ -117,7 +127,8 @@ static enum patch_result site_patch(uint64_t site)
     uint64_t map_start, map_end, object_start, object_end;
     struct patch_function function;
     static struct patch_window window;
-    if (!operations.mapping(site, &map_start, &map_end, &object_start, &object_end) || object_start == 0)
+    if (!operations.mapping(site, &map_start, &map_end, &object_start, &object_end) ||
+        object_start == 0)
         return PATCH_DOUBTFUL; /* generated code may be generated anew at any time */
     if (record_of_site(&operations, site))
         return PATCH_DONE;
@@ -152,7 +163,8 @@ void patch_counters(uint64_t *sites_patched, uint64_t *sites_doubtful)
     *sites_doubtful = atomic_load_explicit(&count_doubtful, memory_order_relaxed);
 }
 
-/* ---- for signal handlers --------------------------------------------------------------------------------------------- */
+/* ---- for signal handlers
+ * --------------------------------------------------------------------------------------------- */
 
 uint64_t patch_translate(uint64_t address)
 {

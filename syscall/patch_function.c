@@ -1,9 +1,10 @@
 /*
- * Function bounds around a call site, from the tables that the object carries in memory for unwinding.
- * Not for symbol tables (syscall/patch_symbols.c), nor for anything that is only in the file: section headers and debug
- * information are not mapped.
+ * Function bounds around a call site, from the tables that the object carries in memory for
+ * unwinding. Not for symbol tables (syscall/patch_symbols.c), nor for anything that is only in the
+ * file: section headers and debug information are not mapped.
  *
- * Formats: System V ABI for AMD64, 3.7 and 4.2.4; Linux Standard Base 5.0, 10.6 (.eh_frame, .eh_frame_hdr).
+ * Formats: System V ABI for AMD64, 3.7 and 4.2.4; Linux Standard Base 5.0, 10.6 (.eh_frame,
+ * .eh_frame_hdr).
  */
 #include <elf.h>
 #include <string.h>
@@ -12,7 +13,7 @@
 
 #define PROGRAM_HEADERS_MAX 32
 #define SEARCH_BLOCK        256 /* table entries read at once at the end of the binary search */
-#define FETCH_FRAME         32 /* bytes of an FDE that are of interest */
+#define FETCH_FRAME         32  /* bytes of an FDE that are of interest */
 #define FRAMES_MAX          100000
 #define SCAN_BYTES_MAX      (16u * 1024u * 1024u)
 
@@ -20,7 +21,8 @@ struct table_entry {
     int32_t start, fde; /* relative to the header */
 };
 
-static bool read_all(const struct patch_operations *operations, uint64_t address, void *bytes, size_t size)
+static bool read_all(const struct patch_operations *operations, uint64_t address, void *bytes,
+                     size_t size)
 {
     return operations->read(address, bytes, size) == size;
 }
@@ -32,9 +34,10 @@ static struct {
     uint8_t bytes[64 * 1024];
 } part;
 
-/* As read_all, from the part; when it is not there, the `ahead` bytes from `address` on become the part. */
-static bool part_read(const struct patch_operations *operations, uint64_t address, void *bytes, size_t size,
-                      size_t ahead)
+/* As read_all, from the part; when it is not there, the `ahead` bytes from `address` on become the
+ * part. */
+static bool part_read(const struct patch_operations *operations, uint64_t address, void *bytes,
+                      size_t size, size_t ahead)
 {
     if (address < part.start || address - part.start + size > part.size) {
         part.start = address;
@@ -56,7 +59,8 @@ static bool object_read(const struct patch_operations *operations, uint64_t obje
         header.e_machine != EM_X86_64 || header.e_phentsize != sizeof list[0] ||
         header.e_phnum > PROGRAM_HEADERS_MAX || header.e_phoff > 4096)
         return false;
-    if (!part_read(operations, object_start + header.e_phoff, list, header.e_phnum * sizeof list[0], sizeof list))
+    if (!part_read(operations, object_start + header.e_phoff, list, header.e_phnum * sizeof list[0],
+                   sizeof list))
         return false;
     memset(out, 0, sizeof *out);
     bool based = false;
@@ -83,7 +87,8 @@ static bool object_read(const struct patch_operations *operations, uint64_t obje
     return based;
 }
 
-/* ---- call frame information -------------------------------------------------------------------------------------- */
+/* ---- call frame information
+ * -------------------------------------------------------------------------------------- */
 
 struct frame_entry {
     uint64_t common;           /* address of its CIE */
@@ -117,7 +122,8 @@ static unsigned encoded_bytes(unsigned encoding)
 }
 
 /* The augmentation of the CIE at `address`: how its FDEs encode addresses. */
-static bool common_read(const struct patch_operations *operations, uint64_t address, struct frame_entry *out)
+static bool common_read(const struct patch_operations *operations, uint64_t address,
+                        struct frame_entry *out)
 {
     uint8_t bytes[64] = {0};
     const size_t size = sizeof bytes;
@@ -134,10 +140,10 @@ static bool common_read(const struct patch_operations *operations, uint64_t addr
     out->signal_frame = strchr(augmentation, 'S') != NULL;
     if (augmentation[0] != 'z')
         return augmentation[0] == 0;
-    at = leb_skip(bytes, at, size); /* code alignment */
-    at = leb_skip(bytes, at, size); /* data alignment */
+    at = leb_skip(bytes, at, size);                         /* code alignment */
+    at = leb_skip(bytes, at, size);                         /* data alignment */
     at = version == 1 ? at + 1 : leb_skip(bytes, at, size); /* return address register */
-    at = leb_skip(bytes, at, size); /* augmentation bytes */
+    at = leb_skip(bytes, at, size);                         /* augmentation bytes */
     for (const char *letter = augmentation + 1; *letter && at < size; letter++) {
         if (*letter == 'R') {
             out->pointer_encoding = bytes[at];
@@ -154,14 +160,15 @@ static bool common_read(const struct patch_operations *operations, uint64_t addr
 }
 
 /*
- * The record at `address`: 1 an FDE, 0 a CIE, -1 the end or not understood. `out` holds what the record before had, for
- * records in a row share their CIE.
+ * The record at `address`: 1 an FDE, 0 a CIE, -1 the end or not understood. `out` holds what the
+ * record before had, for records in a row share their CIE.
  */
 static int frame_read(const struct patch_operations *operations, uint64_t address, size_t ahead,
                       struct frame_entry *out)
 {
     uint32_t head[2];
-    if (!part_read(operations, address, head, sizeof head, ahead) || head[0] < 12 || head[0] >= 0xfffffff0u)
+    if (!part_read(operations, address, head, sizeof head, ahead) || head[0] < 12 ||
+        head[0] >= 0xfffffff0u)
         return -1;
     out->after = address + 4 + head[0];
     if (head[1] == 0)
@@ -201,8 +208,8 @@ static bool frame_range(const struct patch_operations *operations, const struct 
 }
 
 /*
- * Searches .eh_frame_hdr. 1: found; 0: the table has no function at `site`, and [out->end, out->next) is the gap around
- * it; -1: no usable table.
+ * Searches .eh_frame_hdr. 1: found; 0: the table has no function at `site`, and [out->end,
+ * out->next) is the gap around it; -1: no usable table.
  */
 static int table_find(const struct patch_operations *operations, uint64_t header, uint64_t site,
                       struct patch_function *out)
@@ -214,8 +221,8 @@ static int table_find(const struct patch_operations *operations, uint64_t header
     } head;
     struct table_entry block[SEARCH_BLOCK + 1], probe;
     if (header == 0 || !read_all(operations, header, &head, sizeof head) || head.version != 1 ||
-        encoded_bytes(head.frame_encoding) != 4 || head.count_encoding != 0x03 || head.table_encoding != 0x3b ||
-        head.count == 0)
+        encoded_bytes(head.frame_encoding) != 4 || head.count_encoding != 0x03 ||
+        head.table_encoding != 0x3b || head.count == 0)
         return -1;
     int64_t wanted = (int64_t)(site - header);
     uint64_t low = 0, high = head.count, table = header + sizeof head;
@@ -240,16 +247,20 @@ static int table_find(const struct patch_operations *operations, uint64_t header
         return 0;
     struct frame_entry entry = {0};
     uint64_t start = header + (uint64_t)(int64_t)block[i - 1].start;
-    if (frame_read(operations, header + (uint64_t)(int64_t)block[i - 1].fde, FETCH_FRAME, &entry) != 1 ||
+    if (frame_read(operations, header + (uint64_t)(int64_t)block[i - 1].fde, FETCH_FRAME, &entry) !=
+            1 ||
         !frame_range(operations, &entry, start, FETCH_FRAME, out))
         return -1;
     return site < out->end;
 }
 
-/* The first CIE that compilers write: version 1, "zR", code alignment 1, data alignment -8, return address 16. */
-static const uint8_t first_common[] = {0x14, 0, 0, 0, 0, 0, 0, 0, 1, 'z', 'R', 0, 1, 0x78, 0x10, 1, 0x1b};
+/* The first CIE that compilers write: version 1, "zR", code alignment 1, data alignment -8, return
+ * address 16. */
+static const uint8_t first_common[] = {0x14, 0,   0, 0, 0,    0,    0, 0,   1,
+                                       'z',  'R', 0, 1, 0x78, 0x10, 1, 0x1b};
 
-static uint64_t frames_search(const struct patch_operations *operations, uint64_t start, uint64_t end)
+static uint64_t frames_search(const struct patch_operations *operations, uint64_t start,
+                              uint64_t end)
 {
     const size_t overlap = sizeof first_common;
     if (end - start > SCAN_BYTES_MAX)
@@ -268,11 +279,13 @@ static uint64_t frames_search(const struct patch_operations *operations, uint64_
 }
 
 /*
- * Static programs that are not position-independent have .eh_frame but no search table: walk the records. That is a
- * fraction of a millisecond for a C program; the last object's start of the records is remembered, and checked by use.
+ * Static programs that are not position-independent have .eh_frame but no search table: walk the
+ * records. That is a fraction of a millisecond for a C program; the last object's start of the
+ * records is remembered, and checked by use.
  */
-static bool frames_find(const struct patch_operations *operations, const struct patch_object *object,
-                        uint64_t site, struct patch_function *out)
+static bool frames_find(const struct patch_operations *operations,
+                        const struct patch_object *object, uint64_t site,
+                        struct patch_function *out)
 {
     static uint64_t last_bias, last_range, last_frames;
     uint64_t range = object->read_only_count ? object->read_only[0][0] : 0;
@@ -282,7 +295,8 @@ static bool frames_find(const struct patch_operations *operations, const struct 
         memcmp(check, first_common, sizeof check) != 0) {
         last_frames = 0;
         for (unsigned i = 0; i < object->read_only_count && last_frames == 0; i++)
-            last_frames = frames_search(operations, object->read_only[i][0], object->read_only[i][1]);
+            last_frames =
+                frames_search(operations, object->read_only[i][0], object->read_only[i][1]);
         last_bias = object->bias;
         last_range = range;
     }
@@ -323,7 +337,8 @@ bool function_find(const struct patch_operations *operations, uint64_t site, uin
         /* Assembly without unwind information, or a library compiled without it: musl's. */
         struct patch_function symbols = {.start = map_start, .end = map_start, .next = map_end};
         bool known = symbols_find(operations, &object, object_start, site, &symbols);
-        /* A function may end its unwind entry early, as clone(2) does where there is nothing to unwind to. */
+        /* A function may end its unwind entry early, as clone(2) does where there is nothing to
+         * unwind to. */
         if (known && found == 0)
             known = symbols.start >= table.end || symbols.start == table.start;
         if (!known) {

@@ -1,9 +1,9 @@
 /*
- * What has been patched: records by address, for the patcher and for signal handlers that meet a patched window.
- * Not for stub memory (syscall/patch_stub.c).
+ * What has been patched: records by address, for the patcher and for signal handlers that meet a
+ * patched window. Not for stub memory (syscall/patch_stub.c).
  *
- * Objects are unmapped and others mapped in their place without anybody telling us. So a record is a hint that is
- * compared with the bytes in memory before it is believed.
+ * Objects are unmapped and others mapped in their place without anybody telling us. So a record is
+ * a hint that is compared with the bytes in memory before it is believed.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +27,8 @@ static struct address_map records;
 static struct patch_record **list;
 static size_t list_count, list_capacity;
 
-/* ---- a map that readers may use at any time -------------------------------------------------------------------------- */
+/* ---- a map that readers may use at any time
+ * -------------------------------------------------------------------------- */
 
 static struct address_slot *slot_find(struct address_slots *slots, uint64_t key)
 {
@@ -53,7 +54,8 @@ bool address_map_set(struct address_map *map, uint64_t key, void *value)
     struct address_slots *slots = atomic_load_explicit(&map->slots, memory_order_relaxed);
     if (!slots || slots->used * 2 >= slots->capacity) {
         uint64_t capacity = slots ? slots->capacity * 2 : SLOTS_FIRST;
-        struct address_slots *larger = calloc(1, sizeof *larger + capacity * sizeof larger->slot[0]);
+        struct address_slots *larger =
+            calloc(1, sizeof *larger + capacity * sizeof larger->slot[0]);
         if (!larger)
             return false;
         larger->capacity = capacity;
@@ -61,7 +63,8 @@ bool address_map_set(struct address_map *map, uint64_t key, void *value)
             if (slots->slot[i].value)
                 slot_fill(larger, slots->slot[i].key, slots->slot[i].value);
         }
-        /* The smaller one stays: a reader may be in it. All of them together are as large as the last. */
+        /* The smaller one stays: a reader may be in it. All of them together are as large as the
+         * last. */
         atomic_store_explicit(&map->slots, larger, memory_order_release);
         slots = larger;
     }
@@ -80,7 +83,9 @@ void *address_map_get(const struct address_map *map, uint64_t key)
     return atomic_load_explicit(&slot->value, memory_order_acquire);
 }
 
-/* ---- records --------------------------------------------------------------------------------------------------------- */
+/* ---- records
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
 bool record_add(struct patch_record *record)
 {
@@ -118,10 +123,12 @@ static bool bytes_hold(const struct patch_record *record, const uint8_t bytes[JU
 }
 
 /* True when the program's memory still has the jump: its object may have been unmapped since. */
-static bool record_holds(const struct patch_operations *operations, const struct patch_record *record)
+static bool record_holds(const struct patch_operations *operations,
+                         const struct patch_record *record)
 {
     uint8_t bytes[JUMP_BYTES];
-    return operations->read(record->start, bytes, sizeof bytes) == sizeof bytes && bytes_hold(record, bytes);
+    return operations->read(record->start, bytes, sizeof bytes) == sizeof bytes &&
+           bytes_hold(record, bytes);
 }
 
 struct patch_record *record_at(uint64_t start)
@@ -150,7 +157,8 @@ struct patch_record *record_of_site(const struct patch_operations *operations, u
     return NULL;
 }
 
-void record_overlay(const struct patch_operations *operations, uint64_t start, uint8_t *bytes, size_t size)
+void record_overlay(const struct patch_operations *operations, uint64_t start, uint8_t *bytes,
+                    size_t size)
 {
     for (size_t i = 0; i < list_count;) {
         struct patch_record *record = list[i];

@@ -3,22 +3,24 @@
  * Not for choosing what is displaced (syscall/patch_window.c).
  *
  *     [displaced instructions in front of the syscall]
- *     lea   back(%rip), %rcx          both are free in front of a syscall instruction, which overwrites RCX and R11;
- *     jmp   *%gs:entry_offset         flags, stack and red zone are not touched
+ *     lea   back(%rip), %rcx          both are free in front of a syscall instruction, which
+ * overwrites RCX and R11; jmp   *%gs:entry_offset         flags, stack and red zone are not touched
  *   back:
  *     [displaced instructions behind the syscall]
  *     jmp   resume
  *
- * A granule of stub memory belongs to one stub, so that an address finds its record without a search.
+ * A granule of stub memory belongs to one stub, so that an address finds its record without a
+ * search.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "syscall/patch_private.h"
 
-#define PAGE_SIZE_STUB  4096u
-#define PUN_PAGES_MAX   17 /* pages in a row that have every address modulo 64 KiB, and one for an unlucky start */
-#define REACH           0x7ff00000ul
+#define PAGE_SIZE_STUB 4096u
+#define PUN_PAGES_MAX                                                                              \
+    17 /* pages in a row that have every address modulo 64 KiB, and one for an unlucky start */
+#define REACH 0x7ff00000ul
 
 struct stub_page {
     uint64_t address;
@@ -46,7 +48,8 @@ static void emit(struct emitter *emitter, const void *bytes, unsigned size)
     emitter->size += size;
 }
 
-/* The 32-bit displacement from the instruction that ends `after` bytes behind the value to `target`. */
+/* The 32-bit displacement from the instruction that ends `after` bytes behind the value to
+ * `target`. */
 static void emit_relative(struct emitter *emitter, uint64_t target, unsigned after)
 {
     int64_t distance = (int64_t)(target - (emitter->address + emitter->size + 4 + after));
@@ -55,12 +58,14 @@ static void emit_relative(struct emitter *emitter, uint64_t target, unsigned aft
     emit(emitter, &value, sizeof value);
 }
 
-static void emit_displaced(struct emitter *emitter, const struct displaced *displaced, uint32_t entry_offset)
+static void emit_displaced(struct emitter *emitter, const struct displaced *displaced,
+                           uint32_t entry_offset)
 {
     static const uint8_t lea_rcx[] = {0x48, 0x8d, 0x0d, 8, 0, 0, 0};
     static const uint8_t jump_gs[] = {0x65, 0xff, 0x24, 0x25};
     const uint8_t conditional[] = {0x0f, (uint8_t)(0x80 | displaced->operand)};
-    _Static_assert(sizeof lea_rcx + sizeof jump_gs + 4 == PATCH_STUB_PREAMBLE, "as the header says");
+    _Static_assert(sizeof lea_rcx + sizeof jump_gs + 4 == PATCH_STUB_PREAMBLE,
+                   "as the header says");
     switch (displaced->kind) {
     case DISPLACED_SYSCALL:
         emit(emitter, lea_rcx, sizeof lea_rcx);
@@ -70,7 +75,8 @@ static void emit_displaced(struct emitter *emitter, const struct displaced *disp
     case DISPLACED_RIP:
         emit(emitter, displaced->bytes, displaced->operand);
         emit_relative(emitter, displaced->target, displaced->length - displaced->operand - 4u);
-        emit(emitter, displaced->bytes + displaced->operand + 4, displaced->length - displaced->operand - 4u);
+        emit(emitter, displaced->bytes + displaced->operand + 4,
+             displaced->length - displaced->operand - 4u);
         break;
     case DISPLACED_JUMP:
         emit(emitter, "\xe9", 1);
@@ -100,8 +106,8 @@ static void stub_build(const struct patch_window *window, uint64_t address, uint
         emit_displaced(emitter, &window->displaced[i], entry_offset);
     }
     if (!window->displaced[window->count - 1].ends) {
-        record->places[record->place_count++] = (struct stub_place){
-            (uint16_t)emitter->size, (int16_t)(window->resume - window->start)};
+        record->places[record->place_count++] =
+            (struct stub_place){(uint16_t)emitter->size, (int16_t)(window->resume - window->start)};
         emit(emitter, "\xe9", 1);
         emit_relative(emitter, window->resume, 0);
     }
@@ -120,7 +126,8 @@ static bool page_reaches(const struct stub_page *page, uint64_t start, uint64_t 
     return high - low < REACH;
 }
 
-static struct stub_page *page_add(const struct patch_operations *operations, uint64_t start, uint64_t end)
+static struct stub_page *page_add(const struct patch_operations *operations, uint64_t start,
+                                  uint64_t end)
 {
     if (page_count == page_capacity) {
         size_t capacity = page_capacity ? page_capacity * 2 : 32;
@@ -143,8 +150,8 @@ static struct stub_page *page_add(const struct patch_operations *operations, uin
 }
 
 /* Tries to put the stub into the page: the first granules that are free, and right for the jump. */
-static bool page_place(struct stub_page *page, const struct patch_window *window, uint32_t entry_offset,
-                       struct emitter *emitter, struct patch_record *record)
+static bool page_place(struct stub_page *page, const struct patch_window *window,
+                       uint32_t entry_offset, struct emitter *emitter, struct patch_record *record)
 {
     unsigned free_run = 0;
     unsigned wanted = (record->stub_bytes + STUB_GRANULE - 1) / STUB_GRANULE;
@@ -169,8 +176,8 @@ static bool page_place(struct stub_page *page, const struct patch_window *window
 }
 
 static bool stub_place(const struct patch_operations *operations, const struct patch_window *window,
-                       uint32_t entry_offset, uint64_t map_start, uint64_t map_end, struct emitter *emitter,
-                       struct patch_record *record)
+                       uint32_t entry_offset, uint64_t map_start, uint64_t map_end,
+                       struct emitter *emitter, struct patch_record *record)
 {
     for (size_t i = 0; i < page_count; i++) {
         if (page_reaches(pages[i], map_start, map_end) &&
@@ -197,8 +204,9 @@ static void stub_forget(struct patch_record *record)
     }
 }
 
-struct patch_record *stub_make(const struct patch_operations *operations, const struct patch_window *window,
-                               uint64_t site, uint32_t entry_offset, uint64_t map_start, uint64_t map_end)
+struct patch_record *stub_make(const struct patch_operations *operations,
+                               const struct patch_window *window, uint64_t site,
+                               uint32_t entry_offset, uint64_t map_start, uint64_t map_end)
 {
     static struct emitter emitter;
     struct patch_record *record = calloc(1, sizeof *record);
@@ -214,7 +222,8 @@ struct patch_record *stub_make(const struct patch_operations *operations, const 
         return NULL;
     }
     if (operations->write(record->stub, emitter.bytes, emitter.size) != 0) {
-        /* Not freed: another thread's signal handler may have found it. Nothing will lead to it again. */
+        /* Not freed: another thread's signal handler may have found it. Nothing will lead to it
+         * again. */
         stub_forget(record);
         return NULL;
     }

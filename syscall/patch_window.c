@@ -1,33 +1,36 @@
 /*
- * Deciding which five bytes at a call site become a jump, and which instructions have to move for it.
- * Not for writing them (syscall/patch.c) or their copies (syscall/patch_stub.c).
+ * Deciding which five bytes at a call site become a jump, and which instructions have to move for
+ * it. Not for writing them (syscall/patch.c) or their copies (syscall/patch_stub.c).
  *
- * The function is decoded forward from its start to its end, once, and all its direct branches noted. A window is the
- * range of five bytes that the jump covers; what is displaced are the instructions from there to the syscall and as far
- * behind it as the window reaches. In order of preference:
+ * The function is decoded forward from its start to its end, once, and all its direct branches
+ * noted. A window is the range of five bytes that the jump covers; what is displaced are the
+ * instructions from there to the syscall and as far behind it as the window reaches. In order of
+ * preference:
  *
- * free     The window lies in one instruction in front of the syscall, five bytes or longer, as in `mov $1, %eax; syscall`.
- *          No instruction starts inside, so a thread is never inside; the syscall itself stays in place, and whoever
- *          jumps to it directly, by a branch that nobody can see, still makes the call by dispatch.
- * punned   The window starts at the syscall and takes the instruction behind it along, three bytes or longer, as in
- *          `syscall; cmp $-4095, %rax`. One instruction starts inside, at byte 2. The stub is placed so that byte 2 of the
- *          jump is a breakpoint: whoever gets there traps and is sent on in the stub (patch_trap). That includes threads
- *          that had just returned from the kernel, and branches that nobody can see.
- * quiet    Any other. Correct when nobody is inside now and nobody jumps inside later: no other thread runs, every
- *          return address goes through patch_translate_return, and the function has no indirect jump.
+ * free     The window lies in one instruction in front of the syscall, five bytes or longer, as in
+ * `mov $1, %eax; syscall`. No instruction starts inside, so a thread is never inside; the syscall
+ * itself stays in place, and whoever jumps to it directly, by a branch that nobody can see, still
+ * makes the call by dispatch. punned   The window starts at the syscall and takes the instruction
+ * behind it along, three bytes or longer, as in `syscall; cmp $-4095, %rax`. One instruction starts
+ * inside, at byte 2. The stub is placed so that byte 2 of the jump is a breakpoint: whoever gets
+ * there traps and is sent on in the stub (patch_trap). That includes threads that had just returned
+ * from the kernel, and branches that nobody can see. quiet    Any other. Correct when nobody is
+ * inside now and nobody jumps inside later: no other thread runs, every return address goes through
+ * patch_translate_return, and the function has no indirect jump.
  *
- * Branches from other functions into this one are not looked for. In the first two classes they do no harm unless they
- * lead into the middle of an instruction; in a quiet window they would have to lead to an instruction between its first
- * and its last, and code that compilers split (".cold") comes back only by branches that the same unwind entry does not
- * cover. So quiet windows are limited to the pattern that no compiler makes a label of: see quiet_allowed.
+ * Branches from other functions into this one are not looked for. In the first two classes they do
+ * no harm unless they lead into the middle of an instruction; in a quiet window they would have to
+ * lead to an instruction between its first and its last, and code that compilers split (".cold")
+ * comes back only by branches that the same unwind entry does not cover. So quiet windows are
+ * limited to the pattern that no compiler makes a label of: see quiet_allowed.
  */
 #include <capstone/capstone.h>
 #include <string.h>
 
 #include "syscall/patch_private.h"
 
-#define NEAR_BYTES  (WINDOW_BEFORE_BYTES + 6 * INSTRUCTION_BYTES)
-#define FOLLOW_MAX  5
+#define NEAR_BYTES (WINDOW_BEFORE_BYTES + 6 * INSTRUCTION_BYTES)
+#define FOLLOW_MAX 5
 
 /* Instructions around the site, the syscall at index `site`. */
 struct neighbourhood {
@@ -43,7 +46,8 @@ struct neighbourhood {
 };
 
 struct branch {
-    uint8_t kind; /* enum displaced_kind of jumps; DISPLACED_SYSCALL here means: must not be displaced */
+    uint8_t kind; /* enum displaced_kind of jumps; DISPLACED_SYSCALL here means: must not be
+                     displaced */
     uint8_t condition;
     bool has_target, indirect, ends;
 };
@@ -69,14 +73,16 @@ static bool decoder_open(void)
 static unsigned opcode_offset(const uint8_t *bytes, unsigned length)
 {
     unsigned at = 0;
-    while (at < length && (memchr("\x66\x67\xf2\xf3\x2e\x36\x3e\x26\x64\x65\xf0", bytes[at], 11) != NULL))
+    while (at < length &&
+           (memchr("\x66\x67\xf2\xf3\x2e\x36\x3e\x26\x64\x65\xf0", bytes[at], 11) != NULL))
         at++;
     if (at < length && (bytes[at] & 0xf0) == 0x40)
         at++;
     return at;
 }
 
-/* What the instruction does to the flow of control; from its bytes, for that is all a branch consists of. */
+/* What the instruction does to the flow of control; from its bytes, for that is all a branch
+ * consists of. */
 static struct branch branch_read(const uint8_t *bytes, unsigned length)
 {
     unsigned at = opcode_offset(bytes, length);
@@ -88,17 +94,20 @@ static struct branch branch_read(const uint8_t *bytes, unsigned length)
         branch.condition = (opcode == 0x0f ? second : opcode) & 0x0f;
     } else if (opcode == 0xeb || opcode == 0xe9) {
         branch = (struct branch){.kind = DISPLACED_JUMP, .has_target = true, .ends = true};
-    } else if (opcode == 0xe8 || (opcode >= 0xe0 && opcode <= 0xe3) || (opcode == 0xc7 && second == 0xf8)) {
-        branch = (struct branch){.kind = DISPLACED_SYSCALL, .has_target = true}; /* call, loop, xbegin */
+    } else if (opcode == 0xe8 || (opcode >= 0xe0 && opcode <= 0xe3) ||
+               (opcode == 0xc7 && second == 0xf8)) {
+        branch =
+            (struct branch){.kind = DISPLACED_SYSCALL, .has_target = true}; /* call, loop, xbegin */
     } else if (opcode == 0xff && ((second >> 3) & 7) >= 2 && ((second >> 3) & 7) <= 5) {
         bool jump = ((second >> 3) & 7) >= 4;
         branch.kind = jump ? DISPLACED_COPY : DISPLACED_SYSCALL;
         branch.indirect = branch.ends = jump;
     } else if (opcode == 0xc3 || opcode == 0xc2) {
         branch.ends = true;
-    } else if (opcode == 0xcc || opcode == 0xcd || opcode == 0xf1 || opcode == 0xca || opcode == 0xcb ||
-               opcode == 0xcf || (opcode == 0x0f && (second == 0x05 || second == 0x34 || second == 0x07 ||
-                                                     second == 0x35))) {
+    } else if (opcode == 0xcc || opcode == 0xcd || opcode == 0xf1 || opcode == 0xca ||
+               opcode == 0xcb || opcode == 0xcf ||
+               (opcode == 0x0f &&
+                (second == 0x05 || second == 0x34 || second == 0x07 || second == 0x35))) {
         branch.kind = DISPLACED_SYSCALL;
     }
     return branch;
@@ -123,7 +132,8 @@ static bool is_padding(const uint8_t *bytes, unsigned length)
                            (bytes[at] == 0x0f && at + 1 < length && bytes[at + 1] == 0x1f));
 }
 
-/* ---- decoding the function ------------------------------------------------------------------------------------------- */
+/* ---- decoding the function
+ * ------------------------------------------------------------------------------------------- */
 
 static void neighbour_note(struct neighbourhood *near, uint64_t address, unsigned length)
 {
@@ -147,8 +157,8 @@ static void near_mark(const struct neighbourhood *near, bool marks[NEAR_BYTES], 
         marks[at] = true;
 }
 
-static bool near_marked(const struct neighbourhood *near, const bool marks[NEAR_BYTES], uint64_t from,
-                        uint64_t to)
+static bool near_marked(const struct neighbourhood *near, const bool marks[NEAR_BYTES],
+                        uint64_t from, uint64_t to)
 {
     const uint64_t base = near->site_address - WINDOW_BEFORE_BYTES;
     for (uint64_t at = from; at < to; at++) {
@@ -193,14 +203,16 @@ static bool function_decode(const struct patch_function *function, size_t size, 
     return met;
 }
 
-/* ---- moving one instruction ------------------------------------------------------------------------------------------ */
+/* ---- moving one instruction
+ * ------------------------------------------------------------------------------------------ */
 
 static const uint8_t *code_at(const struct patch_function *function, uint64_t address)
 {
     return code + (address - function->start);
 }
 
-/* Where a RIP-relative operand points; the offset of its displacement, 0: has none, -1: must not be moved. */
+/* Where a RIP-relative operand points; the offset of its displacement, 0: has none, -1: must not be
+ * moved. */
 static int operand_find(const cs_insn *instruction, uint64_t *target)
 {
     const cs_x86 *x86 = &instruction->detail->x86;
@@ -222,7 +234,8 @@ static int operand_find(const cs_insn *instruction, uint64_t *target)
             return -1;
         *target = instruction->address + instruction->size + (uint64_t)(int64_t)displacement;
     }
-    /* The encoding must agree with the operands: a decoder that lists none would make us copy a wrong address. */
+    /* The encoding must agree with the operands: a decoder that lists none would make us copy a
+     * wrong address. */
     bool encoded = x86->encoding.modrm_offset != 0 && (x86->modrm & 0xc7) == 0x05;
     return encoded == (offset != 0) ? offset : -1;
 }
@@ -241,7 +254,8 @@ static bool displaced_read(const struct patch_function *function, uint64_t addre
     out->kind = branch.kind;
     out->ends = branch.ends;
     if (branch.has_target) {
-        /* A prefix may change the width of the displacement on some processors, and of nothing else. */
+        /* A prefix may change the width of the displacement on some processors, and of nothing
+         * else. */
         bool plain = opcode_offset(at, length) == 0;
         out->operand = branch.condition;
         out->target = branch_target(address, at, length);
@@ -259,7 +273,9 @@ static bool displaced_read(const struct patch_function *function, uint64_t addre
     return ok;
 }
 
-/* ---- choosing -------------------------------------------------------------------------------------------------------- */
+/* ---- choosing
+ * --------------------------------------------------------------------------------------------------------
+ */
 
 /* Instructions that only take the result: no compiler puts a label between a call and these. */
 static bool quiet_allowed(const struct neighbourhood *near, const struct patch_window *window)
@@ -268,9 +284,11 @@ static bool quiet_allowed(const struct neighbourhood *near, const struct patch_w
            !near_marked(near, near->targeted, window->start + 1, window->start + JUMP_BYTES);
 }
 
-/* Fills the window that starts at instruction `first`; WINDOW_NONE when something in it must stay where it is. */
-static enum window_class window_try(const struct neighbourhood *near, const struct patch_function *function,
-                                    unsigned first, uint64_t map_end, struct patch_window *out)
+/* Fills the window that starts at instruction `first`; WINDOW_NONE when something in it must stay
+ * where it is. */
+static enum window_class window_try(const struct neighbourhood *near,
+                                    const struct patch_function *function, unsigned first,
+                                    uint64_t map_end, struct patch_window *out)
 {
     unsigned inner = 0;
     bool reached = true;
@@ -287,7 +305,8 @@ static enum window_class window_try(const struct neighbourhood *near, const stru
             break;
         struct displaced *displaced = &out->displaced[out->count];
         if (!reached) {
-            /* Nobody runs this; it may be overwritten when it is padding, and not the start of the next function. */
+            /* Nobody runs this; it may be overwritten when it is padding, and not the start of the
+             * next function. */
             if (end > function->next || !is_padding(code_at(function, address), length))
                 return WINDOW_NONE;
             continue;
@@ -318,7 +337,8 @@ static enum window_class window_try(const struct neighbourhood *near, const stru
 }
 
 /* `mov $15, %rax; syscall`: unwinders and debuggers know a signal frame's return by these bytes. */
-static bool is_signal_return(const struct neighbourhood *near, const struct patch_function *function)
+static bool is_signal_return(const struct neighbourhood *near,
+                             const struct patch_function *function)
 {
     if (near->site == 0)
         return false;
@@ -329,10 +349,11 @@ static bool is_signal_return(const struct neighbourhood *near, const struct patc
 }
 
 static enum window_class candidates_compare(const struct neighbourhood *near,
-                                            const struct patch_function *function, uint64_t map_end, bool quiet,
-                                            struct patch_window *out)
+                                            const struct patch_function *function, uint64_t map_end,
+                                            bool quiet, struct patch_window *out)
 {
-    /* A branch between window and syscall goes past the window: right, but by dispatch. So such windows come later. */
+    /* A branch between window and syscall goes past the window: right, but by dispatch. So such
+     * windows come later. */
     static struct patch_window bypassed, last;
     bypassed.class = last.class = WINDOW_NONE;
     for (unsigned first = near->site + 1; first-- > 0;) {

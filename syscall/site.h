@@ -10,7 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SITE_THRESHOLD 8 /* dispatches that cost as much as deciding about a site in a small function */
+#define SITE_THRESHOLD                                                                             \
+    8 /* dispatches that cost as much as deciding about a site in a small function */
 
 /* Counts a call from `site`: true exactly once, when it reaches SITE_THRESHOLD. */
 bool site_hit(uint64_t site);

@@ -1,15 +1,18 @@
 /*
  * The table of call sites: open addressing, entries are only ever added.
- * Not for anything but counting. A full table means that further sites stay with dispatch, which is right and slower.
+ * Not for anything but counting. A full table means that further sites stay with dispatch, which is
+ * right and slower.
  */
 #include <stdatomic.h>
 #include <stddef.h>
 
 #include "syscall/site.h"
 
-#define SITE_BITS    14u
-#define SITE_ENTRIES (1u << SITE_BITS) /* 256 KiB, touched as far as used; libc and its rtld have 600 sites together */
-#define SITE_PROBES  32u
+#define SITE_BITS 14u
+#define SITE_ENTRIES                                                                               \
+    (1u << SITE_BITS) /* 256 KiB, touched as far as used; libc and its rtld have 600 sites         \
+                         together */
+#define SITE_PROBES 32u
 
 struct site_entry {
     _Atomic uint64_t site; /* 0: free */
@@ -37,7 +40,8 @@ static struct site_entry *entry_find(uint64_t site)
 bool site_hit(uint64_t site)
 {
     struct site_entry *entry = entry_find(site);
-    /* Looked at first, so that the counter of a busy site that stays with dispatch cannot come round. */
+    /* Looked at first, so that the counter of a busy site that stays with dispatch cannot come
+     * round. */
     if (!entry || atomic_load_explicit(&entry->count, memory_order_relaxed) >= SITE_THRESHOLD)
         return false;
     return atomic_fetch_add_explicit(&entry->count, 1, memory_order_relaxed) == SITE_THRESHOLD - 1;

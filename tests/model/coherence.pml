@@ -216,10 +216,15 @@ end:
         fi;
         type = 0; p = 0; to = 0; held = 0; contents = 0; version = 0; at_epoch = 0 }
     /* A recall that was held back, for however long */
-    :: atomic { recalled[AT(n, 0)] -> peer_recall(n, 0) }
+    :: atomic {
+        if
+        :: recalled[AT(n, 0)] -> p = 0
 #if PAGES > 1
-    :: atomic { recalled[AT(n, 1)] -> peer_recall(n, 1) }
+        :: recalled[AT(n, 1)] -> p = 1
 #endif
+        fi;
+        peer_recall(n, p);
+        p = 0 }
     /* Threads */
     :: atomic { faults > 0 ->
         faults--;
@@ -351,9 +356,8 @@ inline recall(q, p, to, with_data) {
     fi
 }
 
-inline start(n, p) {
-    busy_wants[p] = wanted[AT(n, p)];
-    wanted[AT(n, p)] = LOST;
+inline start(n, p, want) {
+    busy_wants[p] = want;
     source[p] = NODES;
     if
     :: busy_wants[p] == SHARED && !HOLDS(HOME, p) && !HOLDS(n, p) ->
@@ -481,15 +485,6 @@ inline job_send() {
 #define ALL_CURRENT CURRENT(0)
 #endif
 
-/* What a job asks for goes before everything else: the page is idle. */
-inline collect(p, want) {
-    to = wanted[AT(HOME, p)]; /* a request of home's own goes on waiting */
-    wanted[AT(HOME, p)] = want;
-    start(HOME, p);
-    wanted[AT(HOME, p)] = to;
-    to = 0
-}
-
 inline frozen_check() {
     p = 0;
     do
@@ -506,7 +501,7 @@ inline frozen_check() {
 proctype Home()
 {
     byte faults = FAULTS;
-    byte p, k, from, to, held, contents, version, at_epoch;
+    byte p, k, n, want, from, to, held, contents, version, at_epoch;
     mtype type;
     bool collecting; /* the freeze waits for pages */
 end:
@@ -530,14 +525,30 @@ end:
         fi;
         type = 0; p = 0; from = 0; to = 0; held = 0; contents = 0; version = 0; at_epoch = 0 }
     /* A request begins, in any order: this covers queues, and home's own hold times */
-    :: atomic { STARTS(0, 0) -> start(0, 0) }
-    :: atomic { STARTS(1, 0) -> start(1, 0) }
-    :: atomic { STARTS(2, 0) -> start(2, 0) }
+    :: atomic {
+        if
+        :: STARTS(0, 0) -> n = 0; p = 0
+        :: STARTS(1, 0) -> n = 1; p = 0
+        :: STARTS(2, 0) -> n = 2; p = 0
 #if PAGES > 1
-    :: atomic { STARTS(0, 1) -> start(0, 1) }
-    :: atomic { STARTS(1, 1) -> start(1, 1) }
-    :: atomic { STARTS(2, 1) -> start(2, 1) }
+        :: STARTS(0, 1) -> n = 0; p = 1
+        :: STARTS(1, 1) -> n = 1; p = 1
+        :: STARTS(2, 1) -> n = 2; p = 1
 #endif
+        /* What jobs ask for: a recall of idle pages, a freeze of what home has no copy of */
+        :: job == J_COLLECT && IDLE && !AT_HOME(0) -> n = 0; p = 0; want = MODIFIED
+        :: collecting && busy[0] == 0 && !HOLDS(HOME, 0) -> n = 0; p = 0; want = SHARED
+#if PAGES > 1
+        :: job == J_COLLECT && IDLE && !AT_HOME(1) -> n = 0; p = 1; want = MODIFIED
+        :: collecting && busy[1] == 0 && !HOLDS(HOME, 1) -> n = 0; p = 1; want = SHARED
+#endif
+        fi;
+        if
+        :: want == LOST -> want = wanted[AT(n, p)]; wanted[AT(n, p)] = LOST
+        :: else -> skip /* a request of home's own goes on waiting */
+        fi;
+        start(n, p, want);
+        n = 0; p = 0; want = 0 }
     /* Threads at home */
     :: atomic { faults > 0 ->
         faults--;
@@ -582,19 +593,8 @@ end:
 #ifdef MUTANT_JOB_DOES_NOT_WAIT
     :: atomic { job == J_DRAIN && !job_keeps -> job_send() }
 #endif
-    :: atomic { job == J_DRAIN && IDLE ->
-        if
-        :: job_keeps -> job = J_COLLECT
-        :: else -> job_send()
-        fi }
-    :: atomic { job == J_COLLECT && IDLE ->
-        if
-        :: !AT_HOME(0) -> collect(0, MODIFIED)
-#if PAGES > 1
-        :: !AT_HOME(1) -> collect(1, MODIFIED)
-#endif
-        :: ALL_AT_HOME -> job_send()
-        fi }
+    :: atomic { job == J_DRAIN && IDLE && job_keeps -> job = J_COLLECT }
+    :: atomic { IDLE && ((job == J_DRAIN && !job_keeps) || (job == J_COLLECT && ALL_AT_HOME)) -> job_send() }
     :: atomic { job == J_WAIT && waiting == 0 ->
         job = J_NONE;
         p = 0;
@@ -615,10 +615,6 @@ end:
         loose = false }
     /* Freeze and thaw */
     :: atomic { freezes > 0 && job == J_NONE && !frozen -> freezes--; frozen = true; collecting = true }
-    :: atomic { collecting && busy[0] == 0 && !HOLDS(HOME, 0) -> collect(0, SHARED) }
-#if PAGES > 1
-    :: atomic { collecting && busy[1] == 0 && !HOLDS(HOME, 1) -> collect(1, SHARED) }
-#endif
     :: atomic { collecting && ALL_CURRENT ->
         collecting = false;
         frozen_done = true;

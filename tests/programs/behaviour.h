@@ -1,6 +1,7 @@
 /*
- * The harness of the programs here: each shows one behaviour, prints something that is the same on every run, exits 0.
- * Natively, on one node and on several the output has to be equal. Status 77: this machine cannot run it.
+ * The harness of the programs here: each shows one behaviour, prints something that is the same on
+ * every run, exits 0. Natively, on one node and on several the output has to be equal. Status 77:
+ * this machine cannot run it.
  */
 #ifndef TESTS_PROGRAMS_BEHAVIOUR_H
 #define TESTS_PROGRAMS_BEHAVIOUR_H
@@ -15,7 +16,8 @@
 #define CHECK(condition)                                                                           \
     do {                                                                                           \
         if (!(condition)) {                                                                        \
-            fprintf(stderr, "%s:%d: not so: %s (errno %d)\n", __FILE__, __LINE__, #condition, errno); \
+            fprintf(stderr, "%s:%d: not so: %s (errno %d)\n", __FILE__, __LINE__, #condition,      \
+                    errno);                                                                        \
             _exit(1);                                                                              \
         }                                                                                          \
     } while (0)

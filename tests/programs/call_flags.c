@@ -1,4 +1,5 @@
-/* A call keeps the flags: carry, zero, sign, overflow, parity and direction are after it what they were before. */
+/* A call keeps the flags: carry, zero, sign, overflow, parity and direction are after it what they
+ * were before. */
 #include "behaviour.h"
 
 #define FLAGS 0xcd5ul /* carry, parity, adjust, zero, sign, direction, overflow */

@@ -1,4 +1,5 @@
-/* int 0x80 makes the 32-bit call of that number; where the kernel has none of these, SIGSEGV as for any such interrupt. */
+/* int 0x80 makes the 32-bit call of that number; where the kernel has none of these, SIGSEGV as for
+ * any such interrupt. */
 #include <setjmp.h>
 #include <signal.h>
 
@@ -14,7 +15,10 @@ static void handler(int signal)
 
 static long call_32(long number, long a, long b, long c)
 {
-    __asm__ volatile("int $0x80" : "+a"(number) : "b"(a), "c"(b), "d"(c) : "r8", "r9", "r10", "r11", "memory");
+    __asm__ volatile("int $0x80"
+                     : "+a"(number)
+                     : "b"(a), "c"(b), "d"(c)
+                     : "r8", "r9", "r10", "r11", "memory");
     return number;
 }
 

@@ -1,4 +1,5 @@
-/* A call changes RAX, RCX and R11, and no other general register: arguments and callee-saved ones keep their values. */
+/* A call changes RAX, RCX and R11, and no other general register: arguments and callee-saved ones
+ * keep their values. */
 #include "behaviour.h"
 
 struct registers {

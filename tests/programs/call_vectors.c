@@ -5,40 +5,41 @@
 
 #define BYTES (16 * 32)
 
-__attribute__((target("avx"))) static long call_avx(long number, long a, long b, const uint8_t *before, uint8_t *after)
+__attribute__((target("avx"))) static long call_avx(long number, long a, long b,
+                                                    const uint8_t *before, uint8_t *after)
 {
     long result;
-    __asm__ volatile(
-        ".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n\t"
-        "vmovdqu \\n * 32(%[before]), %%ymm\\n\n\t"
-        ".endr\n\t"
-        "syscall\n\t"
-        ".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n\t"
-        "vmovdqu %%ymm\\n, \\n * 32(%[after])\n\t"
-        ".endr\n\t"
-        "vzeroupper"
-        : "=a"(result)
-        : "a"(number), "D"(a), "S"(b), "d"(0), [before] "r"(before), [after] "r"(after)
-        : "rcx", "r11", "memory", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9",
-          "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
+    __asm__ volatile(".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n\t"
+                     "vmovdqu \\n * 32(%[before]), %%ymm\\n\n\t"
+                     ".endr\n\t"
+                     "syscall\n\t"
+                     ".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n\t"
+                     "vmovdqu %%ymm\\n, \\n * 32(%[after])\n\t"
+                     ".endr\n\t"
+                     "vzeroupper"
+                     : "=a"(result)
+                     : "a"(number), "D"(a), "S"(b), "d"(0), [before] "r"(before), [after] "r"(after)
+                     : "rcx", "r11", "memory", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5",
+                       "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14",
+                       "xmm15");
     return result;
 }
 
 static long call_sse(long number, long a, long b, const uint8_t *before, uint8_t *after)
 {
     long result;
-    __asm__ volatile(
-        ".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n\t"
-        "movdqu \\n * 32(%[before]), %%xmm\\n\n\t"
-        ".endr\n\t"
-        "syscall\n\t"
-        ".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n\t"
-        "movdqu %%xmm\\n, \\n * 32(%[after])\n\t"
-        ".endr\n\t"
-        : "=a"(result)
-        : "a"(number), "D"(a), "S"(b), "d"(0), [before] "r"(before), [after] "r"(after)
-        : "rcx", "r11", "memory", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9",
-          "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
+    __asm__ volatile(".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n\t"
+                     "movdqu \\n * 32(%[before]), %%xmm\\n\n\t"
+                     ".endr\n\t"
+                     "syscall\n\t"
+                     ".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n\t"
+                     "movdqu %%xmm\\n, \\n * 32(%[after])\n\t"
+                     ".endr\n\t"
+                     : "=a"(result)
+                     : "a"(number), "D"(a), "S"(b), "d"(0), [before] "r"(before), [after] "r"(after)
+                     : "rcx", "r11", "memory", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5",
+                       "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14",
+                       "xmm15");
     return result;
 }
 
@@ -46,9 +47,9 @@ int main(void)
 {
     uint8_t before[BYTES], after[BYTES];
     char path[256];
-    const long calls[][3] = {{SYS_getpid, 0, 0},      {SYS_getcwd, (long)path, sizeof path},
-                             {SYS_close, -1, 0},      {SYS_access, (long)"/proc/self/maps", 0},
-                             {SYS_munmap, 4096, 0},   {SYS_sched_yield, 0, 0},
+    const long calls[][3] = {{SYS_getpid, 0, 0},    {SYS_getcwd, (long)path, sizeof path},
+                             {SYS_close, -1, 0},    {SYS_access, (long)"/proc/self/maps", 0},
+                             {SYS_munmap, 4096, 0}, {SYS_sched_yield, 0, 0},
                              {100000, 0, 0}};
     uint32_t control = 0x1f80 | 0x6000, seen; /* round to zero */
     __asm__ volatile("ldmxcsr %0" : : "m"(control));

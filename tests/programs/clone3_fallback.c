@@ -1,4 +1,5 @@
-/* clone3 makes a child, or says ENOSYS as a kernel without it does; and threads are made either way. */
+/* clone3 makes a child, or says ENOSYS as a kernel without it does; and threads are made either
+ * way. */
 #include <linux/sched.h>
 #include <pthread.h>
 #include <signal.h>

@@ -1,4 +1,5 @@
-/* Code that is generated on pages that are writable and executable at once, and changed while it is in use, is caught. */
+/* Code that is generated on pages that are writable and executable at once, and changed while it is
+ * in use, is caught. */
 #include <sys/mman.h>
 
 #include "behaviour.h"

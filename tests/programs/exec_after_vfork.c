@@ -1,4 +1,5 @@
-/* vfork, then exec: the child runs another program, the parent goes on with its memory as it was. */
+/* vfork, then exec: the child runs another program, the parent goes on with its memory as it was.
+ */
 #include <sys/wait.h>
 
 #include "behaviour.h"

@@ -1,4 +1,5 @@
-/* A program that is started with an empty environment and no arguments to speak of runs, and sees it empty. */
+/* A program that is started with an empty environment and no arguments to speak of runs, and sees
+ * it empty. */
 #include "behaviour.h"
 
 extern char **environ;
@@ -12,7 +13,8 @@ int main(int argc, char **argv)
         printf("%d arguments, no environment\n", argc);
         return 0;
     }
-    char *const arguments[] = {"another name", "again", "third", NULL}, *const environment[] = {NULL};
+    char *const arguments[] = {"another name", "again", "third", NULL}, *const environment[] = {
+                                                                            NULL};
     execve("/proc/self/exe", arguments, environment);
     return 1;
 }

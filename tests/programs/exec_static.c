@@ -1,4 +1,5 @@
-/* A static program that is run by exec, and one run by fork and exec, make their calls as any other. */
+/* A static program that is run by exec, and one run by fork and exec, make their calls as any
+ * other. */
 #include <libgen.h>
 #include <sys/wait.h>
 

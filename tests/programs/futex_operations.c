@@ -1,4 +1,5 @@
-/* The futex operations that libraries use now and then: requeue, wake with an operation, bit sets, timeouts. */
+/* The futex operations that libraries use now and then: requeue, wake with an operation, bit sets,
+ * timeouts. */
 #include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
@@ -10,8 +11,8 @@
 
 static _Atomic uint32_t first, second, waiting;
 
-static long futex(_Atomic uint32_t *word, int operation, uint32_t value, const void *timeout, _Atomic uint32_t *other,
-                  uint32_t third)
+static long futex(_Atomic uint32_t *word, int operation, uint32_t value, const void *timeout,
+                  _Atomic uint32_t *other, uint32_t third)
 {
     return syscall(SYS_futex, word, operation, value, timeout, other, third);
 }
@@ -20,7 +21,8 @@ static void *wait_first(void *argument)
 {
     atomic_fetch_add(&waiting, 1);
     while (atomic_load(&first) == 0)
-        CHECK(futex(&first, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0) == 0 || errno == EAGAIN || errno == EINTR);
+        CHECK(futex(&first, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0) == 0 || errno == EAGAIN ||
+              errno == EINTR);
     return argument;
 }
 
@@ -49,7 +51,8 @@ int main(void)
         moved += result;
         sched_yield();
     }
-    CHECK(futex(&first, FUTEX_CMP_REQUEUE_PRIVATE, 0, (void *)3, &second, 5) == -1 && errno == EAGAIN);
+    CHECK(futex(&first, FUTEX_CMP_REQUEUE_PRIVATE, 0, (void *)3, &second, 5) == -1 &&
+          errno == EAGAIN);
     atomic_store(&first, 1);
     CHECK(futex(&first, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0) == 0);
     /* Adds 1 to the second word, and wakes those who wait there because it was 0 before. */

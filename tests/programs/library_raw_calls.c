@@ -1,4 +1,5 @@
-/* Calls made by the instructions of a library that is loaded, unloaded and loaded again by dlopen are caught. */
+/* Calls made by the instructions of a library that is loaded, unloaded and loaded again by dlopen
+ * are caught. */
 #include <dlfcn.h>
 #include <libgen.h>
 

@@ -1,4 +1,5 @@
-/* The break grows by zeroed memory, shrinks, and grows again zeroed; a limit that is too high changes nothing. */
+/* The break grows by zeroed memory, shrinks, and grows again zeroed; a limit that is too high
+ * changes nothing. */
 #include "behaviour.h"
 
 int main(void)

@@ -1,4 +1,5 @@
-/* MADV_DONTNEED gives zeroes back, in anonymous memory at once for all threads, and the file's bytes in a mapping of it. */
+/* MADV_DONTNEED gives zeroes back, in anonymous memory at once for all threads, and the file's
+ * bytes in a mapping of it. */
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/mman.h>
@@ -16,7 +17,8 @@ static void *fill(void *argument)
 int main(int argc, char **argv)
 {
     (void)argc;
-    char *memory = mmap(NULL, PAGES * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *memory =
+        mmap(NULL, PAGES * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     CHECK(memory != MAP_FAILED);
     for (int round = 0; round < 5; round++) {
         pthread_t thread;

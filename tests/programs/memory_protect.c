@@ -1,4 +1,5 @@
-/* Memory made read-only faults at a write, in calls gives EFAULT, and works again when it is made writable. */
+/* Memory made read-only faults at a write, in calls gives EFAULT, and works again when it is made
+ * writable. */
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>

@@ -1,4 +1,5 @@
-/* The page at address zero stays unmapped: the kernel answers EFAULT, a load and a jump raise SIGSEGV. */
+/* The page at address zero stays unmapped: the kernel answers EFAULT, a load and a jump raise
+ * SIGSEGV. */
 #include <setjmp.h>
 #include <signal.h>
 

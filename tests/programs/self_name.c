@@ -1,4 +1,5 @@
-/* /proc/self/exe, argv[0], the auxiliary vector and /proc/self/maps name the program, not what loaded it. */
+/* /proc/self/exe, argv[0], the auxiliary vector and /proc/self/maps name the program, not what
+ * loaded it. */
 #include <limits.h>
 #include <sys/auxv.h>
 

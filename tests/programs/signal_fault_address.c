@@ -1,4 +1,5 @@
-/* SIGSEGV tells the address and whether it was unmapped or forbidden; a handler that repairs it lets the access go on. */
+/* SIGSEGV tells the address and whether it was unmapped or forbidden; a handler that repairs it
+ * lets the access go on. */
 #include <signal.h>
 #include <stdint.h>
 #include <sys/mman.h>
@@ -21,7 +22,8 @@ static void handler(int signal, siginfo_t *info, void *opaque)
     if (code == SEGV_ACCERR)
         CHECK(mprotect(page, 4096, PROT_READ | PROT_WRITE) == 0);
     else
-        CHECK(mmap(page, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == page);
+        CHECK(mmap(page, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+                   0) == page);
 }
 
 int main(void)

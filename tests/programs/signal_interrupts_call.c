@@ -1,4 +1,5 @@
-/* A signal ends a call that waits with EINTR, or with SA_RESTART lets it go on: alarm, setitimer, and a thread. */
+/* A signal ends a call that waits with EINTR, or with SA_RESTART lets it go on: alarm, setitimer,
+ * and a thread. */
 #include <pthread.h>
 #include <signal.h>
 #include <sys/time.h>
@@ -40,7 +41,8 @@ int main(void)
     CHECK(setitimer(ITIMER_REAL, &soon, NULL) == 0);
     CHECK(read(ends[0], &byte, 1) == 1 && byte == 'x' && alarms == 3);
     CHECK(setitimer(ITIMER_REAL, &soon, NULL) == 0);
-    CHECK(nanosleep(&(struct timespec){30, 0}, NULL) == -1 && errno == EINTR && alarms == 4); /* never restarted */
+    CHECK(nanosleep(&(struct timespec){30, 0}, NULL) == -1 && errno == EINTR &&
+          alarms == 4); /* never restarted */
     printf("%d\n", alarms);
     return 0;
 }

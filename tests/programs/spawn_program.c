@@ -1,4 +1,5 @@
-/* posix_spawn: a program that is not there is reported at once with ENOENT; one that is there runs with its files. */
+/* posix_spawn: a program that is not there is reported at once with ENOENT; one that is there runs
+ * with its files. */
 #include <spawn.h>
 #include <sys/wait.h>
 
@@ -6,7 +7,9 @@
 
 int main(void)
 {
-    char *const none[] = {"none", NULL}, *const words[] = {"sh", "-c", "read line; echo \"got $line\"; exit 3", NULL};
+    char *const none[] = {"none", NULL}, *const words[] = {"sh", "-c",
+                                                           "read line; echo \"got $line\"; exit 3",
+                                                           NULL};
     char *const environment[] = {"PATH=/bin:/usr/bin", NULL};
     pid_t child;
     CHECK(posix_spawn(&child, "/nowhere/none", NULL, NULL, none, environment) == ENOENT);

@@ -1,4 +1,5 @@
-/* pthread_cancel ends threads that wait in a read, in a condition variable, in nanosleep, and one that only computes. */
+/* pthread_cancel ends threads that wait in a read, in a condition variable, in nanosleep, and one
+ * that only computes. */
 #include <pthread.h>
 #include <time.h>
 
@@ -71,7 +72,8 @@ int main(void)
             CHECK(result == PTHREAD_CANCELED);
         }
     }
-    /* A thread that was cancelled before it pushed its handler runs none: only those of the later rounds are sure. */
+    /* A thread that was cancelled before it pushed its handler runs none: only those of the later
+     * rounds are sure. */
     CHECK(cleanups >= 4);
     puts("cancelled");
     return 0;

@@ -1,4 +1,5 @@
-/* A condition variable passes a turn round four threads, wakes all at a broadcast, and gives up in time. */
+/* A condition variable passes a turn round four threads, wakes all at a broadcast, and gives up in
+ * time. */
 #include <pthread.h>
 #include <time.h>
 

@@ -1,4 +1,5 @@
-/* Threads get their argument and give their result; attributes and names are theirs; a detached one ends by itself. */
+/* Threads get their argument and give their result; attributes and names are theirs; a detached one
+ * ends by itself. */
 #include <pthread.h>
 #include <semaphore.h>
 

@@ -1,4 +1,5 @@
-/* exit in a thread that is not the first ends the process with that status; pthread_exit in the first does not. */
+/* exit in a thread that is not the first ends the process with that status; pthread_exit in the
+ * first does not. */
 #include <pthread.h>
 #include <sys/wait.h>
 

@@ -1,4 +1,5 @@
-/* A robust mutex whose owner ended without unlocking tells the next one so, in this process and in another. */
+/* A robust mutex whose owner ended without unlocking tells the next one so, in this process and in
+ * another. */
 #include <pthread.h>
 #include <sys/mman.h>
 #include <sys/wait.h>

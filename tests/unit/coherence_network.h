@@ -457,9 +457,12 @@ static void thread_choose(struct sim *sim, struct sim_thread *thread)
     thread->faults = 0;
 }
 
-static void page_settle(struct sim *sim, unsigned page, const struct sim_page *copy)
+/*
+ * After a death: all of the latest, or all zero and told. A sharer may read the latest yet while the recall that takes it
+ * without contents is on its way, for the node that was to send them is dead; so doubt ends with the next write.
+ */
+static void page_settle(struct sim *sim, unsigned page, const struct sim_page *copy, bool write)
 {
-    /* After a death: all of the latest, or all zero. */
     bool zero = true, latest = true;
     for (unsigned i = 0; i < SIM_WORDS; i++) {
         zero &= copy->words[i] == 0;
@@ -471,7 +474,7 @@ static void page_settle(struct sim *sim, unsigned page, const struct sim_page *c
         sim->lost_seen++;
         SIM_ASSERT(sim, sim->lost_seen <= sim->lost, "page %u was lost and not told", page);
     }
-    sim->doubtful[page] = false;
+    sim->doubtful[page] = !write;
 }
 
 static void thread_access(struct sim *sim, struct sim_node *node, const struct sim_thread *thread, unsigned i)
@@ -482,7 +485,7 @@ static void thread_access(struct sim *sim, struct sim_node *node, const struct s
         return;
     sim_check_permission(sim, page);
     if (sim->doubtful[page])
-        page_settle(sim, page, copy);
+        page_settle(sim, page, copy, thread->writes[i]);
     uint64_t expected = sim->oracle[page][thread->word];
     SIM_ASSERT(sim, copy->words[thread->word] == expected, "node %u reads %" PRIu64 " from page %u, not %" PRIu64,
                node->number, copy->words[thread->word], page, expected);

@@ -1,6 +1,6 @@
 /*
- * The operations of syscall/patch.h over this process: /proc/self/maps, process_vm_readv, /proc/self/mem.
- * Not a test: see test_patch.c and test_patch_threads.c.
+ * The operations of syscall/patch.h over this process: /proc/self/maps, process_vm_readv,
+ * /proc/self/mem. Not a test: see test_patch.c and test_patch_threads.c.
  */
 #include <asm/prctl.h>
 #include <fcntl.h>
@@ -40,8 +40,8 @@ void world_mappings(void)
     while (file && fgets(line, sizeof line, file) && mapping_count < MAPPINGS_MAX) {
         struct mapping *mapping = &mappings[mapping_count];
         memset(mapping, 0, sizeof *mapping);
-        if (sscanf(line, "%lx-%lx %4s %*s %*s %*s %127s", &mapping->start, &mapping->end, permissions,
-                   mapping->path) < 3)
+        if (sscanf(line, "%lx-%lx %4s %*s %*s %*s %127s", &mapping->start, &mapping->end,
+                   permissions, mapping->path) < 3)
             continue;
         mapping->executable = permissions[2] == 'x';
         if (mapping->path[0] == '/') {
@@ -90,7 +90,8 @@ static uint64_t page_at(uint64_t address)
     return page == MAP_FAILED ? 0 : (uint64_t)page;
 }
 
-/* Pages in a row, 128 MiB away from the first object that asks; anew when an object is not in reach of them. */
+/* Pages in a row, 128 MiB away from the first object that asks; anew when an object is not in reach
+ * of them. */
 static uint64_t world_stub_page(uint64_t start, uint64_t end)
 {
     static uint64_t next;
@@ -133,7 +134,8 @@ void world_start(bool concurrent)
     static const struct patch_operations operations = {
         world_mapping, world_read, world_write, world_stub_page, world_concurrent,
     };
-    struct sigaction action = {.sa_sigaction = trap, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
+    struct sigaction action = {.sa_sigaction = trap,
+                               .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
     told_concurrent = concurrent;
     own_pid = getpid();
     if (memory < 0)

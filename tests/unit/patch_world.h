@@ -1,6 +1,6 @@
 /*
- * What the patcher needs from a monitor, made from this process itself, for the tests of syscall/patch.c.
- * Not a test: see test_patch.c and test_patch_threads.c.
+ * What the patcher needs from a monitor, made from this process itself, for the tests of
+ * syscall/patch.c. Not a test: see test_patch.c and test_patch_threads.c.
  */
 #ifndef TESTS_UNIT_PATCH_WORLD_H
 #define TESTS_UNIT_PATCH_WORLD_H
@@ -24,7 +24,8 @@ struct fake_thread {
 
 void fake_entry(void);
 
-/* Once in each process: registers the operations, handles SIGTRAP. `concurrent`: what to tell the patcher. */
+/* Once in each process: registers the operations, handles SIGTRAP. `concurrent`: what to tell the
+ * patcher. */
 void world_start(bool concurrent);
 /* The calling thread gets %gs and an alternate signal stack. */
 void world_thread(struct fake_thread *thread);

@@ -1,6 +1,7 @@
 /*
- * The closure of DT_NEEDED against the system's rtld, dynamic string tokens, and ld.so.cache, sound and damaged.
- * links: ld-span/closure.c ld-span/search.c ld-span/cache.c ld-span/image.c ld-span/rtld.c monitor/fatal.c
+ * The closure of DT_NEEDED against the system's rtld, dynamic string tokens, and ld.so.cache, sound
+ * and damaged. links: ld-span/closure.c ld-span/search.c ld-span/cache.c ld-span/image.c
+ * ld-span/rtld.c monitor/fatal.c
  */
 #include <check.h>
 #include <errno.h>
@@ -21,7 +22,8 @@ static struct image image;
 static char why[WIRE_MESSAGE_BYTES];
 
 /* What --list prints for a program, addresses cut off. */
-static void list(const char *path, const struct search_options *search, const char *preload, char *text)
+static void list(const char *path, const struct search_options *search, const char *preload,
+                 char *text)
 {
     char rtld[PATH_MAX], line[PATH_MAX];
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -62,9 +64,10 @@ static bool list_native(const char *command, char *text)
 
 START_TEST(as_the_rtld_lists)
 {
-    static const char *const paths[] = {"/bin/ls",       "/bin/bash",       "/usr/bin/perl", "/usr/bin/pigz", "/usr/bin/make",
-                                        "/usr/bin/xz",   "/usr/bin/gcc",    "/usr/bin/as",   "/usr/bin/apt",  "/usr/bin/gdb",
-                                        "/usr/bin/dpkg", "/usr/bin/python3", "/bin/tar"};
+    static const char *const paths[] = {
+        "/bin/ls",       "/bin/bash",        "/usr/bin/perl", "/usr/bin/pigz", "/usr/bin/make",
+        "/usr/bin/xz",   "/usr/bin/gcc",     "/usr/bin/as",   "/usr/bin/apt",  "/usr/bin/gdb",
+        "/usr/bin/dpkg", "/usr/bin/python3", "/bin/tar"};
     static char ours[TEXT_BYTES], theirs[TEXT_BYTES];
     const struct search_options search = {0};
     unsigned compared = 0;
@@ -72,7 +75,8 @@ START_TEST(as_the_rtld_lists)
         char command[PATH_MAX + 128], real[PATH_MAX];
         if (!realpath(paths[i], real))
             continue;
-        snprintf(command, sizeof command, "env -u LD_LIBRARY_PATH -u LD_PRELOAD " RTLD_GLIBC " --list %s", real);
+        snprintf(command, sizeof command,
+                 "env -u LD_LIBRARY_PATH -u LD_PRELOAD " RTLD_GLIBC " --list %s", real);
         if (!list_native(command, theirs))
             continue;
         list(real, &search, NULL, ours);
@@ -83,7 +87,8 @@ START_TEST(as_the_rtld_lists)
 }
 END_TEST
 
-/* ---- places of a search: libraries made for the purpose ------------------------------------------------------------- */
+/* ---- places of a search: libraries made for the purpose
+ * ------------------------------------------------------------- */
 
 static char directory[] = "/tmp/test_closure.XXXXXX";
 
@@ -98,16 +103,21 @@ static void tree_make(void)
 {
     ck_assert_ptr_nonnull(mkdtemp(directory));
     shell("mkdir a b c b/glibc-hwcaps b/glibc-hwcaps/x86-64-v2");
-    shell("echo 'int f(void){return 1;}' > f.c && echo 'int f(void); int main(void){return f();}' > m.c");
-    shell("gcc -shared -fPIC -nostdlib -o a/libf.so f.c && cp a/libf.so b/ && cp a/libf.so b/glibc-hwcaps/x86-64-v2/");
+    shell("echo 'int f(void){return 1;}' > f.c && echo 'int f(void); int main(void){return f();}' "
+          "> m.c");
+    shell("gcc -shared -fPIC -nostdlib -o a/libf.so f.c && cp a/libf.so b/ && cp a/libf.so "
+          "b/glibc-hwcaps/x86-64-v2/");
     shell("gcc -o plain m.c a/libf.so -Wl,-soname,x && gcc -o needs m.c -La -lf");
     shell("gcc -o runpath m.c -La -lf -Wl,--enable-new-dtags,-rpath,'$ORIGIN/a'");
     shell("gcc -o rpath m.c -La -lf -Wl,--disable-new-dtags,-rpath,'${ORIGIN}/a'");
     /* Found only by the RPATH of the program that loaded its loader. */
-    shell("echo 'int f(void); int g(void){return f();}' > g.c && gcc -shared -fPIC -nostdlib -o c/libg.so g.c -La -lf");
+    shell("echo 'int f(void); int g(void){return f();}' > g.c && gcc -shared -fPIC -nostdlib -o "
+          "c/libg.so g.c -La -lf");
     shell("echo 'int g(void); int main(void){return g();}' > n.c");
-    shell("gcc -o chain n.c -Lc -lg -Wl,--disable-new-dtags,-rpath,'$ORIGIN/c:$ORIGIN/a' -Wl,-rpath-link,a");
-    shell("gcc -o nochain n.c -Lc -lg -Wl,--enable-new-dtags,-rpath,'$ORIGIN/c:$ORIGIN/a' -Wl,-rpath-link,a");
+    shell("gcc -o chain n.c -Lc -lg -Wl,--disable-new-dtags,-rpath,'$ORIGIN/c:$ORIGIN/a' "
+          "-Wl,-rpath-link,a");
+    shell("gcc -o nochain n.c -Lc -lg -Wl,--enable-new-dtags,-rpath,'$ORIGIN/c:$ORIGIN/a' "
+          "-Wl,-rpath-link,a");
     /* In the way: a file of another class and one that is no ELF file. */
     shell("cp a/libf.so c/libf.so && printf '\\001' | dd of=c/libf.so bs=1 seek=4 conv=notrunc");
 }
@@ -120,7 +130,8 @@ static void tree_remove(void)
 }
 
 /* The line that the closure of `program` has for libf.so; "" when it has none. */
-static const char *line_for_libf(const char *program, const struct search_options *search, const char *preload)
+static const char *line_for_libf(const char *program, const struct search_options *search,
+                                 const char *preload)
 {
     static char text[TEXT_BYTES];
     char path[PATH_MAX];
@@ -137,7 +148,8 @@ static const char *line_for_libf(const char *program, const struct search_option
 START_TEST(places_of_a_search)
 {
     char b[64], both[160], inhibit[64];
-    struct search_options none = {0}, with_b = {.library_path = b}, semicolon = {.library_path = both};
+    struct search_options none = {0}, with_b = {.library_path = b},
+                          semicolon = {.library_path = both};
     snprintf(b, sizeof b, "%s/b", directory);
     snprintf(both, sizeof both, "/nowhere:%s/c;%s/a", directory, directory);
     ck_assert_str_eq(line_for_libf("needs", &none, NULL), "not found");
@@ -166,8 +178,10 @@ END_TEST
 START_TEST(tokens)
 {
     char out[PATH_MAX];
-    static const char *const cases[][2] = {
-        {"$ORIGIN/../lib", "/opt/x/../lib"}, {"${ORIGIN}lib", "/opt/xlib"}, {"a$LIB/b", "alib/x86_64-linux-gnu/b"}, {"plain", "plain"}};
+    static const char *const cases[][2] = {{"$ORIGIN/../lib", "/opt/x/../lib"},
+                                           {"${ORIGIN}lib", "/opt/xlib"},
+                                           {"a$LIB/b", "alib/x86_64-linux-gnu/b"},
+                                           {"plain", "plain"}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         ck_assert(search_expand(cases[i][0], "/opt/x/prog", out));
         ck_assert_str_eq(out, cases[i][1]);
@@ -183,7 +197,9 @@ START_TEST(tokens)
 }
 END_TEST
 
-/* ---- the cache ------------------------------------------------------------------------------------------------------------- */
+/* ---- the cache
+ * -------------------------------------------------------------------------------------------------------------
+ */
 
 START_TEST(cache_finds_libc)
 {
@@ -220,7 +236,8 @@ START_TEST(cache_damaged)
         memcpy(spoilt, bytes, (size_t)size);
         for (long count = 1 + random() % 6; count > 0; count--) {
             size_t at = (size_t)random() % (random() % 2 ? 4096 : (size_t)size - 8);
-            uint32_t value = random() % 2 ? UINT32_MAX - (uint32_t)(random() % 64) : (uint32_t)random();
+            uint32_t value =
+                random() % 2 ? UINT32_MAX - (uint32_t)(random() % 64) : (uint32_t)random();
             memcpy(spoilt + at, &value, random() % 2 ? sizeof value : 1);
         }
         size_t length = random() % 4 ? (size_t)size : (size_t)(random() % size);
@@ -261,7 +278,8 @@ START_TEST(dynamic_damaged)
         if (random() % 2)
             entry.d_un.d_val = values[random() % 6];
         else
-            entry.d_tag = (long[]){DT_NEEDED, DT_STRTAB, DT_STRSZ, DT_NULL, DT_RPATH, DT_SONAME}[random() % 6];
+            entry.d_tag = (long[]){
+                DT_NEEDED, DT_STRTAB, DT_STRSZ, DT_NULL, DT_RPATH, DT_SONAME}[random() % 6];
         off_t at = (off_t)(offset + ((uint64_t)random() % count) * sizeof entry);
         Elf64_Dyn before;
         ck_assert(pread(fd, &before, sizeof before, at) == sizeof before);

@@ -47,6 +47,26 @@ START_TEST(every_read_returns_the_latest_write)
 }
 END_TEST
 
+/* Every operation writes several of few pages at once: without hold times nobody would have them all together. */
+START_TEST(operations_on_several_pages_progress)
+{
+    static const struct sim_shape crowded[] = {
+        {.peers = 1, .threads = 1, .pages = 2, .write_share = 1000, .span_share = 1000, .latency_ns = 30000},
+        {.peers = 3, .threads = 2, .pages = 4, .write_share = 1000, .span_share = 1000, .latency_ns = 30000},
+        {.peers = 3, .threads = 1, .pages = 4, .write_share = 200, .span_share = 1000, .latency_ns = 150000},
+    };
+    const struct sim_shape *shape = &crowded[_i];
+    struct sim *sim = sim_create(shape, environment_number("COHERENCE_SEED", 1));
+    sim_run(sim, 20000);
+    if (getenv("COHERENCE_VERBOSE") != NULL)
+        printf("crowded: longest %" PRIu64 " us, %.2f faults an operation, %" PRIu64 " us an operation\n",
+               sim->longest_ns / 1000, (double)sim->faults / (double)sim->operations,
+               (sim->now_ns - 1000000000u) / sim->operations / 1000);
+    ck_assert_uint_lt(sim->longest_ns, 200000000u);
+    sim_destroy(sim);
+}
+END_TEST
+
 /* Peers die one after the other while the others work on; what only a dead one had is lost, told, and zero. */
 START_TEST(a_node_that_dies_takes_only_its_own_pages)
 {
@@ -188,6 +208,7 @@ Suite *suite(void)
     TCase *simulation = tcase_create("simulation");
     tcase_set_timeout(simulation, 120);
     tcase_add_loop_test(simulation, every_read_returns_the_latest_write, 0, sizeof shapes / sizeof shapes[0]);
+    tcase_add_loop_test(simulation, operations_on_several_pages_progress, 0, 3);
     tcase_add_test(simulation, a_node_that_dies_takes_only_its_own_pages);
     suite_add_tcase(suite, simulation);
     TCase *malformed = tcase_create("malformed");

@@ -1,6 +1,6 @@
 /*
- * ELF files, sound and damaged: checked, mapped, and their rtld chosen, without a crash and with one line of reason.
- * links: ld-span/image.c ld-span/image_load.c ld-span/rtld.c monitor/fatal.c
+ * ELF files, sound and damaged: checked, mapped, and their rtld chosen, without a crash and with
+ * one line of reason. links: ld-span/image.c ld-span/image_load.c ld-span/rtld.c monitor/fatal.c
  */
 #include <check.h>
 #include <errno.h>
@@ -18,7 +18,8 @@
 
 #define FUZZ_ROUNDS 6000
 
-/* ---- the part of monitor/space.h that loading uses ------------------------------------------------------------------ */
+/* ---- the part of monitor/space.h that loading uses
+ * ------------------------------------------------------------------ */
 
 static uint64_t space_next = SPAN_ZONE_END;
 
@@ -38,7 +39,9 @@ long space_munmap(uint64_t address, size_t length)
     return munmap((void *)address, length) ? -errno : 0;
 }
 
-/* ---- files in memory --------------------------------------------------------------------------------------------------- */
+/* ---- files in memory
+ * ---------------------------------------------------------------------------------------------------
+ */
 
 struct copy {
     int fd;
@@ -96,7 +99,9 @@ static void refused(const struct copy *copy, int error, const char *word)
     ck_assert_msg(strstr(why, word) && !strchr(why, '\n'), "\"%s\" lacks \"%s\"", why, word);
 }
 
-/* ---- sound files --------------------------------------------------------------------------------------------------------- */
+/* ---- sound files
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
 static bool is_zero(const unsigned char *bytes, size_t size)
 {
@@ -112,13 +117,15 @@ START_TEST(loads_as_the_file_says)
     static const char *const paths[] = {"/bin/true", "/bin/sh", RTLD_GLIBC, "/usr/bin/gcc"};
     struct copy copy = copy_of(paths[_i]);
     ck_assert_msg(image_check(copy.fd, paths[_i], &image, why) == 0, "%s", why);
-    ck_assert_int_eq(image_load(copy.fd, paths[_i], &image, image.has_interpreter ? IMAGE_PIE_BASE : 0, why), 0);
+    ck_assert_int_eq(
+        image_load(copy.fd, paths[_i], &image, image.has_interpreter ? IMAGE_PIE_BASE : 0, why), 0);
     if (image.type == ET_DYN && image.has_interpreter)
         ck_assert_uint_eq(image.start, IMAGE_PIE_BASE);
     ck_assert_uint_eq(image.start % image.align, 0);
     ck_assert_uint_eq(image.entry, copy.header.e_entry + image.bias);
     ck_assert_uint_eq(image.brk_start, image.end);
-    ck_assert_mem_eq((void *)image.headers_address, copy.headers, image.header_count * sizeof(Elf64_Phdr));
+    ck_assert_mem_eq((void *)image.headers_address, copy.headers,
+                     image.header_count * sizeof(Elf64_Phdr));
     for (unsigned i = 0; i < image.header_count; i++) {
         const Elf64_Phdr *load = &image.headers[i];
         if (load->p_type != PT_LOAD)
@@ -159,8 +166,8 @@ START_TEST(addresses_in_use_are_said)
         copy.headers[i].p_vaddr += fixed;
     copy_put(&copy);
     ck_assert_msg(image_check(copy.fd, "file", &image, why) == 0, "%s", why);
-    ck_assert(mmap((void *)fixed, PAGE_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) ==
-              (void *)fixed);
+    ck_assert(mmap((void *)fixed, PAGE_BYTES, PROT_NONE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == (void *)fixed);
     ck_assert_int_eq(image_load(copy.fd, "file", &image, IMAGE_PIE_BASE, why), -EEXIST);
     ck_assert_msg(strstr(why, "in use"), "%s", why);
     munmap((void *)fixed, PAGE_BYTES);
@@ -173,7 +180,9 @@ START_TEST(addresses_in_use_are_said)
 }
 END_TEST
 
-/* ---- damaged files -------------------------------------------------------------------------------------------------------- */
+/* ---- damaged files
+ * --------------------------------------------------------------------------------------------------------
+ */
 
 START_TEST(truncated)
 {
@@ -196,15 +205,15 @@ START_TEST(truncated)
 END_TEST
 
 /* Each case changes a fresh copy of /bin/true. */
-#define HEADER  ((Elf64_Ehdr *)copy.bytes)
-#define LOAD    copy_header(&copy, PT_LOAD)
-#define INTERP  copy_header(&copy, PT_INTERP)
-#define REFUSED(change, word) \
-    do { \
-        struct copy copy = copy_of("/bin/true"); \
-        change; \
-        refused(&copy, -ENOEXEC, word); \
-        copy_free(&copy); \
+#define HEADER ((Elf64_Ehdr *)copy.bytes)
+#define LOAD   copy_header(&copy, PT_LOAD)
+#define INTERP copy_header(&copy, PT_INTERP)
+#define REFUSED(change, word)                                                                      \
+    do {                                                                                           \
+        struct copy copy = copy_of("/bin/true");                                                   \
+        change;                                                                                    \
+        refused(&copy, -ENOEXEC, word);                                                            \
+        copy_free(&copy);                                                                          \
     } while (0)
 
 START_TEST(header_fields)
@@ -243,11 +252,10 @@ START_TEST(segments)
     REFUSED(LOAD->p_align = 1ul << 40, "alignment");
     REFUSED(LOAD->p_vaddr = 0x100000, "out of order");
     REFUSED(HEADER->e_type = ET_EXEC, "addresses");
-    REFUSED(
-        for (unsigned i = 0; i < copy.header.e_phnum; i++)
-            if (copy.headers[i].p_type == PT_LOAD)
-                copy.headers[i].p_type = PT_NULL,
-        "no segments");
+    REFUSED(for (unsigned i = 0; i < copy.header.e_phnum;
+                 i++) if (copy.headers[i].p_type == PT_LOAD) copy.headers[i]
+                .p_type = PT_NULL,
+            "no segments");
 }
 END_TEST
 
@@ -277,7 +285,9 @@ START_TEST(not_files)
 }
 END_TEST
 
-/* ---- chance ----------------------------------------------------------------------------------------------------------------- */
+/* ---- chance
+ * -----------------------------------------------------------------------------------------------------------------
+ */
 
 static uint64_t random_state = 0x9e3779b97f4a7c15;
 
@@ -291,9 +301,24 @@ static uint64_t random_next(void)
 /* Values that arithmetic trips over. */
 static uint64_t random_value(void)
 {
-    static const uint64_t values[] = {0, 1, 7, 8, 4095, 4096, 4097, 0x7fffffff, 0x80000000, 0xffffffff, SPAN_ZONE_END,
-                                      SPAN_ZONE_END - 1, 0x7fffffffffffffff, 0x8000000000000000, UINT64_MAX,
-                                      UINT64_MAX - 4095, 0x10000, 0x400000};
+    static const uint64_t values[] = {0,
+                                      1,
+                                      7,
+                                      8,
+                                      4095,
+                                      4096,
+                                      4097,
+                                      0x7fffffff,
+                                      0x80000000,
+                                      0xffffffff,
+                                      SPAN_ZONE_END,
+                                      SPAN_ZONE_END - 1,
+                                      0x7fffffffffffffff,
+                                      0x8000000000000000,
+                                      UINT64_MAX,
+                                      UINT64_MAX - 4095,
+                                      0x10000,
+                                      0x400000};
     uint64_t value = values[random_next() % (sizeof values / sizeof values[0])];
     return random_next() % 4 ? value : value + random_next() % 64 - 32;
 }
@@ -337,10 +362,12 @@ START_TEST(damage_by_chance)
         ck_assert(pwrite(copy.fd, copy.bytes, size, 0) == (ssize_t)size);
         memset(why, 0, sizeof why);
         int error = image_check(copy.fd, "file", &image, why);
-        ck_assert_msg(error == 0 || (error == -ENOEXEC && why[0] && !strchr(why, '\n')), "%d \"%s\"", error, why);
+        ck_assert_msg(error == 0 || (error == -ENOEXEC && why[0] && !strchr(why, '\n')),
+                      "%d \"%s\"", error, why);
         char rtld[PATH_MAX];
         if (!error && image_load(copy.fd, "file", &image, IMAGE_PIE_BASE, why) == 0) {
-            ck_assert(image.start >= SPAN_ZONE_START && image.end <= SPAN_ZONE_END && image.start < image.end);
+            ck_assert(image.start >= SPAN_ZONE_START && image.end <= SPAN_ZONE_END &&
+                      image.start < image.end);
             ck_assert_int_eq(munmap((void *)image.start, image.end - image.start), 0);
             loaded++;
         }
@@ -352,7 +379,8 @@ START_TEST(damage_by_chance)
         memcpy(copy.bytes, original, whole);
         ck_assert(pwrite(copy.fd, original, whole, 0) == (ssize_t)whole);
         if (size < whole)
-            ck_assert(pwrite(copy.fd, copy.bytes + whole, copy.size - whole, (off_t)whole) == (ssize_t)(copy.size - whole));
+            ck_assert(pwrite(copy.fd, copy.bytes + whole, copy.size - whole, (off_t)whole) ==
+                      (ssize_t)(copy.size - whole));
     }
     /* Not all damage is fatal, else nothing above was tested. */
     ck_assert_uint_gt(loaded, FUZZ_ROUNDS / 50);
@@ -361,7 +389,9 @@ START_TEST(damage_by_chance)
 }
 END_TEST
 
-/* ---- the rtld --------------------------------------------------------------------------------------------------------------- */
+/* ---- the rtld
+ * ---------------------------------------------------------------------------------------------------------------
+ */
 
 START_TEST(rtld_from_the_program)
 {
@@ -377,7 +407,8 @@ START_TEST(rtld_from_the_program)
     struct stat status;
     ck_assert_int_eq(stat("/proc/self/exe", &status), 0);
     strcpy(image.interpreter, "/proc/self/exe");
-    ck_assert_int_eq(rtld_choose(copy.fd, "file", &image, status.st_dev, status.st_ino, rtld, why), 0);
+    ck_assert_int_eq(rtld_choose(copy.fd, "file", &image, status.st_dev, status.st_ino, rtld, why),
+                     0);
     ck_assert_str_eq(rtld, RTLD_GLIBC);
     image.has_interpreter = false;
     ck_assert_int_eq(rtld_choose(copy.fd, "file", &image, 0, 0, rtld, why), 0);
@@ -394,7 +425,11 @@ START_TEST(rtld_from_the_note)
         char name[8];
         uint64_t words[RTLD_NOTE_WORDS];
         char path[24];
-    } tail = {"/usr/lib/ld-span.so", {8, RTLD_NOTE_WORDS * 8 + 24, RTLD_NOTE_TYPE}, "ld-span", {0}, "/opt/rtld.so"};
+    } tail = {"/usr/lib/ld-span.so",
+              {8, RTLD_NOTE_WORDS * 8 + 24, RTLD_NOTE_TYPE},
+              "ld-span",
+              {0},
+              "/opt/rtld.so"};
     char rtld[PATH_MAX];
     struct copy copy = copy_of("/bin/true");
     size_t at = copy.size;

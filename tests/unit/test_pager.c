@@ -1,6 +1,7 @@
 /*
- * Two nodes on one machine: each its own process, loop and userfaultfd, joined by a TCP connection over loopback.
- * What programs rely on: atomics, ordering, the kernel's own accesses, and what home asks of peers.
+ * Two nodes on one machine: each its own process, loop and userfaultfd, joined by a TCP connection
+ * over loopback. What programs rely on: atomics, ordering, the kernel's own accesses, and what home
+ * asks of peers.
  */
 #include <arpa/inet.h>
 #include <check.h>
@@ -14,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -45,10 +47,10 @@ static struct channel *raw_channel; /* peer, when a test speaks for itself */
 static uint8_t *const region = (uint8_t *)REGION_START;
 static uint8_t *const file_region = (uint8_t *)FILE_START;
 
-#define EXPECT(condition) \
-    do { \
-        if (!(condition)) \
-            expectation_failed(#condition, __LINE__); \
+#define EXPECT(condition)                                                                          \
+    do {                                                                                           \
+        if (!(condition))                                                                          \
+            expectation_failed(#condition, __LINE__);                                              \
     } while (0)
 
 static void expectation_failed(const char *what, int line)
@@ -74,7 +76,7 @@ static void barrier_wait(void)
     }
 }
 
-/* ---- a cluster of two ---------------------------------------------------------------------------------------------- */
+/* ---- a cluster of two ------------------------------------------------------------------------ */
 
 static void callback_range(enum wire_type type, const struct wire_range *range)
 {
@@ -83,7 +85,7 @@ static void callback_range(enum wire_type type, const struct wire_range *range)
         control->dropped++;
     } else {
         mprotect((void *)range->start, range->end - range->start, (int)range->protection);
-        control->protected++;
+        control->protected ++;
     }
 }
 
@@ -128,7 +130,8 @@ static struct channel *peer_connect(void)
     while (control->port == 0)
         usleep(100);
     snprintf(address, sizeof address, "127.0.0.1:%u", control->port);
-    EXPECT(channel_connect(address, WIRE_KIND_SESSION, session, NULL, TIMEOUT_MS, 0, &channel, why) == 0);
+    EXPECT(channel_connect(address, WIRE_KIND_SESSION, session, NULL, TIMEOUT_MS, 0, &channel,
+                           why) == 0);
     return channel;
 }
 
@@ -145,17 +148,20 @@ static struct channel *home_accept(void)
     control->port = ntohs(name.sin_port);
     int fd = accept(listener, NULL, NULL);
     EXPECT(fd >= 0);
-    EXPECT(channel_read_preamble(fd, TIMEOUT_MS, &preamble) == 0 && preamble.kind == WIRE_KIND_SESSION);
+    EXPECT(channel_read_preamble(fd, TIMEOUT_MS, &preamble) == 0 &&
+           preamble.kind == WIRE_KIND_SESSION);
     EXPECT(channel_accept(fd, NULL, TIMEOUT_MS, &channel, why) == 0);
     close(listener);
     return channel;
 }
 
-/* Runs `body` on both nodes; the peer ends when home says so. `raw`: the peer has a connection but no pager. */
+/* Runs `body` on both nodes; the peer ends when home says so. `raw`: the peer has a connection but
+ * no pager. */
 static void cluster_run(void (*body)(void), bool raw)
 {
     char why[WIRE_MESSAGE_BYTES] = "";
-    control = mmap(NULL, sizeof *control, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    control =
+        mmap(NULL, sizeof *control, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     ck_assert_ptr_ne(control, MAP_FAILED);
     peer_pid = fork();
     ck_assert_int_ge(peer_pid, 0);
@@ -201,7 +207,7 @@ static void threads_run(unsigned count, void *(*function)(void *))
         pthread_join(threads[i], NULL);
 }
 
-/* ---- atomics and ordering ------------------------------------------------------------------------------------------ */
+/* ---- atomics and ordering -------------------------------------------------------------------- */
 
 #define ADDITIONS 20000u
 
@@ -218,12 +224,27 @@ static void counters_body(void)
     threads_run(2, counter_add);
     barrier_wait();
     const _Atomic uint64_t *counters = (_Atomic uint64_t *)region;
-    EXPECT(counters[0] + counters[PAGE_BYTES / 8] + counters[2 * PAGE_BYTES / 8] == 4ul * ADDITIONS);
+    EXPECT(counters[0] + counters[PAGE_BYTES / 8] + counters[2 * PAGE_BYTES / 8] ==
+           4ul * ADDITIONS);
 }
 
 START_TEST(counters_are_exact)
 {
     cluster_run(counters_body, false);
+}
+END_TEST
+
+/* A program may forbid itself descriptors: poll(2) then fails for the loop. */
+static void limit_body(void)
+{
+    struct rlimit limit = {.rlim_cur = 1, .rlim_max = 1};
+    EXPECT(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+    counters_body();
+}
+
+START_TEST(descriptor_limit_of_the_program)
+{
+    cluster_run(limit_body, false);
 }
 END_TEST
 
@@ -290,7 +311,7 @@ START_TEST(page_crossing_atomics)
 }
 END_TEST
 
-/* ---- contents ------------------------------------------------------------------------------------------------------ */
+/* ---- contents -------------------------------------------------------------------------------- */
 
 #define BULK_PAGES 1024u
 
@@ -336,7 +357,8 @@ static void kernel_body(void)
             EXPECT(write(ends[1], at - 50, 200) == 200);
             uint8_t back[200];
             EXPECT(read(ends[0], back, 200) == 200);
-            EXPECT(back[49] == round && back[50] == 0x5a && back[149] == 0x5a && back[150] == round);
+            EXPECT(back[49] == round && back[50] == 0x5a && back[149] == 0x5a &&
+                   back[150] == round);
         }
         barrier_wait();
         EXPECT(at[-1] == round && at[0] == 0x5a && at[99] == 0x5a && at[100] == round);
@@ -377,7 +399,8 @@ static void stack_body(void)
     } else {
         while (control->value[0] == 0) {
             for (size_t page = 0; page < 16; page++)
-                ((volatile uint8_t *)stack)[page * PAGE_BYTES]++; /* the lowest byte: no frame of the thread is there */
+                ((volatile uint8_t *)stack)[page * PAGE_BYTES]++; /* the lowest byte: no frame of
+                                                                     the thread is there */
         }
     }
 }
@@ -388,7 +411,7 @@ START_TEST(stack_that_bounces)
 }
 END_TEST
 
-/* ---- what home asks of peers --------------------------------------------------------------------------------------- */
+/* ---- what home asks of peers ----------------------------------------------------------------- */
 
 static void ranges_body(void)
 {
@@ -467,7 +490,7 @@ START_TEST(freeze_stops_writers)
 }
 END_TEST
 
-/* ---- file pages ---------------------------------------------------------------------------------------------------- */
+/* ---- file pages ------------------------------------------------------------------------------ */
 
 static sigjmp_buf beyond_end;
 
@@ -491,8 +514,8 @@ static void file_body(void)
         EXPECT(ftruncate(fd, FILE_PAGES * PAGE_BYTES) == 0);
         for (size_t page = 0; page < FILE_PAGES; page++)
             EXPECT(pwrite(fd, &page, sizeof page, (off_t)(page * PAGE_BYTES)) == sizeof page);
-        EXPECT(mmap(file_region, (FILE_PAGES + 4) * PAGE_BYTES, PROT_READ, MAP_PRIVATE | MAP_FIXED_NOREPLACE, fd, 0) ==
-               file_region);
+        EXPECT(mmap(file_region, (FILE_PAGES + 4) * PAGE_BYTES, PROT_READ,
+                    MAP_PRIVATE | MAP_FIXED_NOREPLACE, fd, 0) == file_region);
     } else {
         EXPECT(mmap(file_region, (FILE_PAGES + 4) * PAGE_BYTES, PROT_READ,
                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == file_region);
@@ -524,7 +547,7 @@ START_TEST(file_pages_are_fetched)
 }
 END_TEST
 
-/* ---- ends ---------------------------------------------------------------------------------------------------------- */
+/* ---- ends ------------------------------------------------------------------------------------ */
 
 static void lost_wait(void)
 {
@@ -616,6 +639,7 @@ int main(void)
     tcase_add_test(tests, nonsense_ends_the_connection);
     tcase_add_test(tests, node_that_dies_is_reported);
     tcase_add_test(tests, fork_child_forgets);
+    tcase_add_test(tests, descriptor_limit_of_the_program);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

@@ -1,7 +1,8 @@
 /*
- * Site patching, one thread: every shape of call site behaves after patching as it did before, and what must not be
- * patched is not. Not for threads and real libraries: test_patch_threads.c, test_patch_libraries.c.
- * links: $(filter syscall/patch%,$(PARTS)) tests/unit/patch_world.c tests/unit/patch_shapes.S
+ * Site patching, one thread: every shape of call site behaves after patching as it did before, and
+ * what must not be patched is not. Not for threads and real libraries: test_patch_threads.c,
+ * test_patch_libraries.c. links: $(filter syscall/patch%,$(PARTS)) tests/unit/patch_world.c
+ * tests/unit/patch_shapes.S
  */
 #include <check.h>
 #include <stdio.h>
@@ -55,7 +56,10 @@ struct shape {
     unsigned calls;        /* that come through the stub, for each call of the function */
 };
 
-#define ROW(name, quiet, concurrent, calls) {#name, name, name##_site, quiet, concurrent, calls}
+#define ROW(name, quiet, concurrent, calls)                                                        \
+    {                                                                                              \
+#name, name, name##_site, quiet, concurrent, calls                                         \
+    }
 static const struct shape shapes[] = {
     ROW(shape_free, PATCH_DONE, PATCH_DONE, 1),
     ROW(shape_free_ahead, PATCH_DONE, PATCH_DONE, 1),
@@ -151,16 +155,19 @@ START_TEST(neighbours_do_not_overlap)
 {
     world_start(_i != 0);
     world_thread(&fake);
-    ck_assert_int_eq(patch_site((uint64_t)(_i < 2 ? shape_two_site : shape_two_second)), PATCH_DONE);
+    ck_assert_int_eq(patch_site((uint64_t)(_i < 2 ? shape_two_site : shape_two_second)),
+                     PATCH_DONE);
     ck_assert_int_eq(shape_two(1, 2, 3), getppid());
     ck_assert_uint_eq(fake.calls, 1);
-    ck_assert_int_eq(patch_site((uint64_t)(_i < 2 ? shape_two_second : shape_two_site)), PATCH_DONE);
+    ck_assert_int_eq(patch_site((uint64_t)(_i < 2 ? shape_two_second : shape_two_site)),
+                     PATCH_DONE);
     ck_assert_int_eq(shape_two(1, 2, 3), getppid());
     ck_assert_uint_eq(fake.calls, 3);
 }
 END_TEST
 
-/* A thread whose call was dispatched before the site was patched: its return address is inside the window. */
+/* A thread whose call was dispatched before the site was patched: its return address is inside the
+ * window. */
 START_TEST(return_into_a_window)
 {
     world_start(true);
@@ -172,14 +179,21 @@ START_TEST(return_into_a_window)
     ck_assert_uint_ne(back, behind);
     ck_assert_uint_eq(patch_translate(back), behind);
     ck_assert_uint_eq(patch_translate(back - PATCH_STUB_PREAMBLE), (uint64_t)shape_punned_site);
-    ck_assert_uint_eq(patch_translate_return((uint64_t)shape_punned_site), (uint64_t)shape_punned_site);
+    ck_assert_uint_eq(patch_translate_return((uint64_t)shape_punned_site),
+                      (uint64_t)shape_punned_site);
     ck_assert_uint_eq(patch_translate_return(behind + 6), behind + 6);
 
     /* Nobody asked: the processor meets the breakpoint and patch_trap sends it on. */
     long result;
-    __asm__ volatile("call 1f; jmp 2f; 1: mov $-4095, %%rax; jmp *%1; 2:" : "=&a"(result) : "d"(behind) : "rcx", "memory");
+    __asm__ volatile("call 1f; jmp 2f; 1: mov $-4095, %%rax; jmp *%1; 2:"
+                     : "=&a"(result)
+                     : "d"(behind)
+                     : "rcx", "memory");
     ck_assert_int_eq(result, -1);
-    __asm__ volatile("call 1f; jmp 2f; 1: mov $42, %%eax; jmp *%1; 2:" : "=&a"(result) : "d"(behind) : "rcx", "memory");
+    __asm__ volatile("call 1f; jmp 2f; 1: mov $42, %%eax; jmp *%1; 2:"
+                     : "=&a"(result)
+                     : "d"(behind)
+                     : "rcx", "memory");
     ck_assert_int_eq(result, 42);
     ck_assert_uint_eq(world_traps(), 2);
 }
@@ -230,7 +244,8 @@ END_TEST
 START_TEST(memory_that_changes)
 {
     static const uint8_t code[] = {0xb8, 39, 0, 0, 0, 0x0f, 0x05, 0xc3};
-    uint8_t *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    uint8_t *page =
+        mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     memcpy(page, code, sizeof code);
     world_start(false);
     world_thread(&fake);

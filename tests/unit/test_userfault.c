@@ -1,7 +1,6 @@
 /*
- * Pages by system calls: nothing waits for a missing page, contents and protection change together, and errors mean
- * what the protocol takes them for.
- * links: runtime/userfault.c
+ * Pages by system calls: nothing waits for a missing page, contents and protection change together,
+ * and errors mean what the protocol takes them for. links: runtime/userfault.c
  */
 #include <check.h>
 #include <errno.h>
@@ -40,7 +39,8 @@ static void region_set_up(void)
     ck_assert_ptr_eq(mmap(region, REGION_PAGES * PAGE_BYTES, PROT_READ | PROT_WRITE,
                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0),
                      region);
-    ck_assert_int_eq(userfault_register(&userfault, REGION_START, REGION_PAGES * PAGE_BYTES, true), 0);
+    ck_assert_int_eq(userfault_register(&userfault, REGION_START, REGION_PAGES * PAGE_BYTES, true),
+                     0);
 }
 
 static void region_tear_down(void)
@@ -117,7 +117,8 @@ START_TEST(install_wakes_a_reader_and_guards_a_writer)
     memset(data, 5, sizeof data);
     pthread_create(&thread, NULL, byte_read, region + 100);
     ck_assert(!event_wait().write);
-    ck_assert_int_eq(userfault_install(&userfault, first_page, data + 24, false), 0); /* frames are not aligned */
+    ck_assert_int_eq(userfault_install(&userfault, first_page, data + 24, false),
+                     0); /* frames are not aligned */
     pthread_join(thread, &seen);
     ck_assert_uint_eq((uintptr_t)seen, 5);
     ck_assert_int_eq(userfault_install(&userfault, first_page, data, true), -EEXIST);
@@ -217,7 +218,8 @@ START_TEST(run_fills_around_what_is_there)
 }
 END_TEST
 
-/* A huge page, and the huge zero page, are cut at the first operation; their other parts keep their contents. */
+/* A huge page, and the huge zero page, are cut at the first operation; their other parts keep their
+ * contents. */
 START_TEST(huge_pages_are_cut)
 {
     uint8_t data[PAGE_BYTES];
