@@ -1,6 +1,7 @@
 /*
- * The address-space map at home: its state, lookups, the choice of addresses, and changes of ranges of the map.
- * Not for the program's calls (space_calls.c, space_mremap.c, space_shared.c) nor for what peers know (space_nodes.c).
+ * The address-space map at home: its state, lookups, the choice of addresses, and changes of ranges
+ * of the map. Not for the program's calls (space_calls.c, space_mremap.c, space_shared.c) nor for
+ * what peers know (space_nodes.c).
  */
 #include "monitor/space.h"
 
@@ -45,7 +46,7 @@ void space_leave(void)
     lock_release(&space.lock);
 }
 
-/* ---- lookups ---------------------------------------------------------------------------------------------------------- */
+/* ---- lookups -------------------------------------------------------------------------- */
 
 struct space_node *space_first(uint64_t start, uint64_t end)
 {
@@ -72,14 +73,16 @@ void space_each(bool (*visit)(const struct space_mapping *mapping, void *context
     lock_release(&space.lock);
 }
 
-/* ---- changes of ranges --------------------------------------------------------------------------------------------------- */
+/* ---- changes of ranges
+ * ------------------------------------------------------------------------------------------- */
 
 static bool entries_merge(const struct space_entry *a, const struct space_entry *b)
 {
     const struct space_mapping *x = &a->mapping, *y = &b->mapping;
-    return x->end == y->start && x->protection == y->protection && x->flags == y->flags && x->kind == y->kind &&
-           x->nodes == y->nodes && x->object == y->object && x->device == y->device && x->inode == y->inode &&
-           a->origin == b->origin && a->system_v == b->system_v &&
+    return x->end == y->start && x->protection == y->protection && x->flags == y->flags &&
+           x->kind == y->kind && x->nodes == y->nodes && x->object == y->object &&
+           x->device == y->device && x->inode == y->inode && a->origin == b->origin &&
+           a->system_v == b->system_v &&
            (a->origin == 0 || y->offset - x->offset == x->end - x->start);
 }
 
@@ -144,7 +147,8 @@ void space_record(const struct space_entry *entry)
     merge(start, end);
 }
 
-void space_change(uint64_t start, uint64_t end, void (*change)(struct space_entry *entry, const void *argument),
+void space_change(uint64_t start, uint64_t end,
+                  void (*change)(struct space_entry *entry, const void *argument),
                   const void *argument)
 {
     SPAN_ASSERT(start <= end && page_aligned(start) && page_aligned(end));
@@ -201,7 +205,7 @@ void space_register(uint64_t start, uint64_t end)
         space_pin(start, end);
 }
 
-/* ---- where ------------------------------------------------------------------------------------------------------------- */
+/* ---- where ---------------------------------------------------------------------------- */
 
 bool space_fits(uint64_t start, uint64_t bytes, uint64_t end)
 {

@@ -30,7 +30,7 @@ long space_munmap(uint64_t address, size_t length)
     return result;
 }
 
-/* ---- brk -------------------------------------------------------------------------------------------------------------- */
+/* ---- brk ------------------------------------------------------------------------------ */
 
 void space_brk_start(uint64_t start)
 {
@@ -81,7 +81,7 @@ done:;
     return now;
 }
 
-/* ---- madvise ----------------------------------------------------------------------------------------------------------- */
+/* ---- madvise -------------------------------------------------------------------------- */
 
 static long kernel_madvise(uint64_t address, uint64_t bytes, int advice)
 {
@@ -89,12 +89,15 @@ static long kernel_madvise(uint64_t address, uint64_t bytes, int advice)
 }
 
 /* One entry, or a part of it, loses its contents. */
-static long discard_part(const struct space_mapping *mapping, uint64_t start, uint64_t end, int advice)
+static long discard_part(const struct space_mapping *mapping, uint64_t start, uint64_t end,
+                         int advice)
 {
-    if (mapping->kind == SPACE_MEMORY && mapping->inode) /* the file's contents cannot come back: see space_copy.c */
+    if (mapping->kind == SPACE_MEMORY &&
+        mapping->inode) /* the file's contents cannot come back: see space_copy.c */
         return advice == MADV_FREE ? -EINVAL : 0;
     space_forget(start, end, false);
-    /* MADV_FREE allows the contents to go at once, and a page that goes later would be missed by the pager. */
+    /* MADV_FREE allows the contents to go at once, and a page that goes later would be missed by
+     * the pager. */
     if (advice == MADV_FREE && mapping->kind == SPACE_MEMORY && space.distributed)
         advice = MADV_DONTNEED;
     return kernel_madvise(start, end - start, advice);
@@ -159,13 +162,13 @@ long space_madvise(uint64_t address, size_t length, int advice)
     uint64_t bytes = page_up(length);
     if (!page_aligned(address) || bytes == 0 || address + bytes < address)
         return kernel_madvise(address, length, advice);
+    if (address < SPAN_ZONE_END && bytes <= SPAN_ZONE_END - address)
+        return advise(address, bytes, advice);
     long result = kernel_madvise(address, 0, advice); /* is it an advice at all? */
     if (result < 0)
         return result;
     if (address >= SPAN_ZONE_END)
         return -ENOMEM;
-    if (bytes <= SPAN_ZONE_END - address)
-        return advise(address, bytes, advice);
     result = advise(address, SPAN_ZONE_END - address, advice);
     return result < 0 ? result : -ENOMEM;
 }

@@ -2,11 +2,12 @@
  * The program's mmap, and memory of ours in the span zone.
  * Not for what becomes of mappings later (space_calls.c, space_protect.c, space_mremap.c).
  *
- * A call checks what it must know itself, tells the peers, makes the kernel's call at exactly the addresses chosen, and
- * records the result. Arguments that the kernel is certain to refuse are passed to it unchanged, for its error.
+ * A call checks what it must know itself, tells the peers, makes the kernel's call at exactly the
+ * addresses chosen, and records the result. Arguments that the kernel is certain to refuse are
+ * passed to it unchanged, for its error.
  *
- * At home memory may be touched between being mapped and being registered: a page that no peer has asked for is home's
- * whether the pager has seen it or not, and the lock keeps peers from asking.
+ * At home memory may be touched between being mapped and being registered: a page that no peer has
+ * asked for is home's whether the pager has seen it or not, and the lock keeps peers from asking.
  */
 #include <errno.h>
 #include <sys/sysmacros.h>
@@ -81,7 +82,8 @@ static void request_measure(struct request *request, size_t length)
     }
 }
 
-/* Start of the first mapping of the load that this mapping belongs to: loaders map the whole image, then parts over it. */
+/* Start of the first mapping of the load that this mapping belongs to: loaders map the whole image,
+ * then parts over it. */
 static uint64_t request_object(const struct request *request, uint64_t start)
 {
     const struct stat *status = &request->status;
@@ -95,7 +97,8 @@ static uint64_t request_object(const struct request *request, uint64_t start)
         const struct space_mapping *mapping = &node->entry.mapping;
         if (mapping->end < below && below - mapping->end > SPACE_HUGE_BYTES)
             break;
-        if (mapping->object && mapping->device == status->st_dev && mapping->inode == status->st_ino) {
+        if (mapping->object && mapping->device == status->st_dev &&
+            mapping->inode == status->st_ino) {
             bool inside = mapping->start <= start && start < mapping->end;
             return inside || mapping->offset <= (uint64_t)request->offset ? mapping->object : start;
         }
@@ -108,16 +111,17 @@ static uint64_t request_object(const struct request *request, uint64_t start)
 /* Puts what has been mapped at `start` into the map and under the pager. */
 static void request_record(const struct request *request, uint64_t start)
 {
-    const int unrecorded = MAP_FIXED | MAP_FIXED_NOREPLACE | MAP_POPULATE | MAP_NONBLOCK | MAP_32BIT |
-                           MAP_DENYWRITE | MAP_EXECUTABLE;
+    const int unrecorded = MAP_FIXED | MAP_FIXED_NOREPLACE | MAP_POPULATE | MAP_NONBLOCK |
+                           MAP_32BIT | MAP_DENYWRITE | MAP_EXECUTABLE;
     struct space_entry entry = {
-        .mapping = {
-            .start = start,
-            .end = start + request->bytes,
-            .protection = (uint32_t)request->protection & PROT_MASK,
-            .flags = (uint32_t)(request->flags & ~unrecorded),
-            .kind = (uint8_t)request_kind(request),
-        },
+        .mapping =
+            {
+                .start = start,
+                .end = start + request->bytes,
+                .protection = (uint32_t)request->protection & PROT_MASK,
+                .flags = (uint32_t)(request->flags & ~unrecorded),
+                .kind = (uint8_t)request_kind(request),
+            },
     };
     if (request->flags & MAP_GROWSDOWN)
         space.growing = 1;
@@ -133,16 +137,19 @@ static void request_record(const struct request *request, uint64_t start)
     if (request->copy.memory && request->copy.memory < request->bytes)
         space_pin(start + request->copy.memory, start + request->bytes);
     if (entry.mapping.kind == SPACE_MEMORY)
-        space_register(start, start + (request->copy.memory ? request->copy.memory : request->bytes));
+        space_register(start,
+                       start + (request->copy.memory ? request->copy.memory : request->bytes));
 }
 
-/* Makes the mapping at `start`, which is free, or not with MAP_FIXED. The start or a negative errno. */
+/* Makes the mapping at `start`, which is free, or not with MAP_FIXED. The start or a negative
+ * errno. */
 static long request_map(struct request *request, uint64_t start, bool replace)
 {
     int place = replace ? MAP_FIXED : MAP_FIXED | MAP_FIXED_NOREPLACE;
     int flags = (request->flags & ~(MAP_32BIT | MAP_FIXED | MAP_FIXED_NOREPLACE)) | place;
     /* MAP_SHARED_VALIDATE refuses MAP_FIXED_NOREPLACE. */
-    bool hold = !replace && (request->copy.memory || (flags & MAP_TYPE_MASK) == MAP_SHARED_VALIDATE);
+    bool hold =
+        !replace && (request->copy.memory || (flags & MAP_TYPE_MASK) == MAP_SHARED_VALIDATE);
     if (hold) {
         long held = kernel_mmap(start, request->bytes, PROT_NONE,
                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | place, -1, 0);
@@ -151,8 +158,8 @@ static long request_map(struct request *request, uint64_t start, bool replace)
         flags &= ~MAP_FIXED_NOREPLACE;
     }
     long result = request->copy.memory ? space_copy_place(&request->copy, start)
-                                       : kernel_mmap(start, request->bytes, request->protection, flags, request->fd,
-                                                     request->offset);
+                                       : kernel_mmap(start, request->bytes, request->protection,
+                                                     flags, request->fd, request->offset);
     if (result < 0 && hold)
         kernel_munmap(start, request->bytes);
     return result < 0 ? result : (long)start;
@@ -174,7 +181,8 @@ static long request_at_fixed_address(struct request *request)
         /* What peers hold is lost before the kernel has its say: ask it elsewhere first. */
         if (request->copy.memory == 0) {
             int flags = request->flags & ~(MAP_FIXED | MAP_POPULATE | MAP_32BIT);
-            long probe = kernel_mmap(0, request->bytes, request->protection, flags, request->fd, request->offset);
+            long probe = kernel_mmap(0, request->bytes, request->protection, flags, request->fd,
+                                     request->offset);
             if (probe < 0)
                 return probe;
             kernel_munmap((uint64_t)probe, request->bytes);
@@ -190,8 +198,9 @@ static long request_at_fixed_address(struct request *request)
 /* The kernel aligns what could be huge pages; it pays. */
 static uint64_t request_preferred_align(const struct request *request)
 {
-    bool huge = !request->of_file && request->align == PAGE_BYTES && request->bytes >= SPACE_HUGE_BYTES &&
-                request->bytes % SPACE_HUGE_BYTES == 0 && (request->flags & MAP_TYPE_MASK) == MAP_PRIVATE;
+    bool huge = !request->of_file && request->align == PAGE_BYTES &&
+                request->bytes >= SPACE_HUGE_BYTES && request->bytes % SPACE_HUGE_BYTES == 0 &&
+                (request->flags & MAP_TYPE_MASK) == MAP_PRIVATE;
     return huge ? SPACE_HUGE_BYTES : request->align;
 }
 
@@ -235,14 +244,17 @@ long space_mmap(uint64_t address, size_t length, int protection, int flags, int 
     if (result < 0)
         return result;
     request_measure(&request, length);
-    if (space.shared && request.of_file && (protection & PROT_WRITE) && (flags & MAP_TYPE_MASK) == MAP_PRIVATE) {
-        result = space_copy_file(request.bytes, protection, flags, fd, offset, &request.status, &request.copy);
+    if (space.shared && request.of_file && (protection & PROT_WRITE) &&
+        (flags & MAP_TYPE_MASK) == MAP_PRIVATE) {
+        result = space_copy_file(request.bytes, protection, flags, fd, offset, &request.status,
+                                 &request.copy);
         if (result < 0)
             return result;
     }
     result = space_enter();
     if (result == 0) {
-        result = flags & MAP_FIXED ? request_at_fixed_address(&request) : request_anywhere(&request);
+        result =
+            flags & MAP_FIXED ? request_at_fixed_address(&request) : request_anywhere(&request);
         if (result >= 0)
             request_record(&request, (uint64_t)result);
         space_leave();
@@ -254,17 +266,19 @@ long space_mmap(uint64_t address, size_t length, int protection, int flags, int 
 long space_map_memory(uint64_t start, uint64_t end, int protection, enum space_kind kind)
 {
     const int flags = MAP_PRIVATE | MAP_ANONYMOUS;
-    long result = kernel_mmap(start, end - start, protection, flags | MAP_FIXED | MAP_FIXED_NOREPLACE, -1, 0);
+    long result =
+        kernel_mmap(start, end - start, protection, flags | MAP_FIXED | MAP_FIXED_NOREPLACE, -1, 0);
     if (result < 0)
         return result;
     struct space_entry entry = {
-        .mapping = {
-            .start = start,
-            .end = end,
-            .protection = (uint32_t)protection,
-            .flags = flags,
-            .kind = (uint8_t)kind,
-        },
+        .mapping =
+            {
+                .start = start,
+                .end = end,
+                .protection = (uint32_t)protection,
+                .flags = flags,
+                .kind = (uint8_t)kind,
+            },
         .origin = kind == SPACE_MEMORY ? 0 : ++space.origins,
     };
     space_record(&entry);
@@ -290,8 +304,10 @@ long space_map_near(size_t length, int protection, uint64_t near_start, uint64_t
     uint64_t end = near_end ? space_tree_hole(floor, near_start, bytes) : 0;
     if (end == 0)
         end = space_tree_hole(near_end ? near_end : floor, ceiling, bytes);
-    /* Peers fetch what they cannot write and never own it, so that home can write it past its protection. */
-    result = end ? space_map_memory(end - bytes, end, protection, protection & PROT_WRITE ? SPACE_MEMORY : SPACE_FILE)
+    /* Peers fetch what they cannot write and never own it, so that home can write it past its
+     * protection. */
+    result = end ? space_map_memory(end - bytes, end, protection,
+                                    protection & PROT_WRITE ? SPACE_MEMORY : SPACE_FILE)
                  : -ENOMEM;
     space_leave();
     return result < 0 ? result : (long)(end - bytes);

@@ -1,6 +1,6 @@
 /*
- * What peers know of the map: answering their lookups, telling them when something goes, the start of distribution, fork.
- * Not for what they do with it (monitor/mirror.c).
+ * What peers know of the map: answering their lookups, telling them when something goes, the start
+ * of distribution, fork. Not for what they do with it (monitor/mirror.c).
  */
 #include <errno.h>
 #include <string.h>
@@ -77,9 +77,10 @@ void space_text_changed(uint64_t start, uint64_t end)
     space_leave();
 }
 
-/* ---- lookups ---------------------------------------------------------------------------------------------------------- */
+/* ---- lookups -------------------------------------------------------------------------- */
 
-/* Beyond the end of its file a mapping has no contents: the thread has to take its SIGBUS at home. */
+/* Beyond the end of its file a mapping has no contents: the thread has to take its SIGBUS at home.
+ */
 static bool file_has_page(uint64_t page)
 {
     uint8_t byte;
@@ -123,13 +124,15 @@ void space_peer_lookup(unsigned node, const struct wire_fault *fault, struct wir
     }
     if (!access_allowed(fault, mapping->protection))
         goto done;
-    if (mapping->kind == SPACE_FILE && ((mapping->protection & PROT_WRITE) || !file_has_page(page))) {
+    if (mapping->kind == SPACE_FILE &&
+        ((mapping->protection & PROT_WRITE) || !file_has_page(page))) {
         out->kind = WIRE_MAPPING_PINNED;
         goto done;
     }
     uint64_t window = page & ~(SPACE_WINDOW_BYTES - 1);
     out->start = mapping->start > window ? mapping->start : window;
-    out->end = mapping->end < window + SPACE_WINDOW_BYTES ? mapping->end : window + SPACE_WINDOW_BYTES;
+    out->end =
+        mapping->end < window + SPACE_WINDOW_BYTES ? mapping->end : window + SPACE_WINDOW_BYTES;
     out->kind = mapping->kind == SPACE_FILE ? WIRE_MAPPING_FILE : WIRE_MAPPING_MEMORY;
     if (!(mapping->nodes & bit))
         space_change(out->start, out->end, change_known, &bit);
@@ -137,7 +140,8 @@ done:
     space_leave();
 }
 
-/* ---- distribution and fork ---------------------------------------------------------------------------------------------- */
+/* ---- distribution and fork
+ * --------------------------------------------------------------------------------------- */
 
 int space_distribute(void)
 {

@@ -1,9 +1,9 @@
 /*
- * What the files of the address-space map share: its state, the tree of mappings, and changes of ranges.
- * Not for anyone else: monitor/space.h is the interface.
+ * What the files of the address-space map share: its state, the tree of mappings, and changes of
+ * ranges. Not for anyone else: monitor/space.h is the interface.
  *
- * All functions here are called with the space lock held, except where they say otherwise, in the monitor domain. Ranges
- * are page aligned, end exclusive, inside the span zone.
+ * All functions here are called with the space lock held, except where they say otherwise, in the
+ * monitor domain. Ranges are page aligned, end exclusive, inside the span zone.
  */
 #ifndef MONITOR_SPACE_PRIVATE_H
 #define MONITOR_SPACE_PRIVATE_H
@@ -15,12 +15,14 @@
 #include "runtime/kernel.h"
 #include "runtime/lock.h"
 
-#define SPACE_TOP            0x6ffff0000000ul /* addresses are chosen downwards from here, less a random offset */
-#define SPACE_RANDOM_BYTES   (1ul << 30)
-#define SPACE_LOW_START      0x40000000ul /* MAP_32BIT, as in the kernel */
-#define SPACE_LOW_END        0x80000000ul
-#define SPACE_HUGE_BYTES     (2ul << 20)
-#define SPACE_STACK_GAP      (1ul << 20) /* kept free below MAP_GROWSDOWN, as the kernel's stack_guard_gap */
+#define SPACE_TOP                                                                                  \
+    0x6ffff0000000ul /* addresses are chosen downwards from here, less a random offset */
+#define SPACE_RANDOM_BYTES (1ul << 30)
+#define SPACE_LOW_START    0x40000000ul /* MAP_32BIT, as in the kernel */
+#define SPACE_LOW_END      0x80000000ul
+#define SPACE_HUGE_BYTES   (2ul << 20)
+#define SPACE_STACK_GAP                                                                            \
+    (1ul << 20) /* kept free below MAP_GROWSDOWN, as the kernel's stack_guard_gap */
 #define SPACE_COPY_BYTES_MAX (1ul << 30) /* larger file mappings stay file mappings, pinned */
 #define SPACE_WINDOW_BYTES   (1ul << 30) /* what one answer to a peer covers at most */
 
@@ -49,26 +51,30 @@ static inline bool page_aligned(uint64_t address)
 /* One mapping and what only the map itself needs to know of it. */
 struct space_entry {
     struct space_mapping mapping;
-    uint64_t origin; /* 0: anonymous; else one number for each call that mapped a file: such entries merge only with their own */
+    uint64_t origin; /* 0: anonymous; else one number for each call that mapped a file: such entries
+                        merge only with their own */
     bool system_v;   /* shmat: object is the address of the attachment */
 };
 
 struct space {
     struct lock lock;
-    bool shared;         /* the session has peers */
-    bool distributed;    /* a peer is in use: memory is registered with the pager */
-    uint64_t top;        /* addresses are chosen below */
+    bool shared;      /* the session has peers */
+    bool distributed; /* a peer is in use: memory is registered with the pager */
+    uint64_t top;     /* addresses are chosen below */
     uint64_t brk_start, brk;
-    uint64_t origins;    /* given out so far */
-    unsigned growing;    /* MAP_GROWSDOWN has been used: the kernel may have mapped more than we know */
+    uint64_t origins; /* given out so far */
+    unsigned
+        growing; /* MAP_GROWSDOWN has been used: the kernel may have mapped more than we know */
 };
 extern struct space space;
 
-/* Takes the lock and makes sure that changes of the map cannot run out of memory. 0, or -ENOMEM and no lock. */
+/* Takes the lock and makes sure that changes of the map cannot run out of memory. 0, or -ENOMEM and
+ * no lock. */
 int space_enter(void);
 void space_leave(void);
 
-/* ---- space_tree.c: the mappings, ordered by address ---------------------------------------------------------------- */
+/* ---- space_tree.c: the mappings, ordered by address
+ * -------------------------------------------------------------- */
 
 struct space_node {
     struct space_entry entry;
@@ -95,7 +101,8 @@ struct space_node *space_tree_before(uint64_t address);
 uint64_t space_tree_hole(uint64_t floor, uint64_t ceiling, uint64_t bytes);
 size_t space_tree_count(void);
 
-/* ---- space.c: ranges of the map ------------------------------------------------------------------------------------- */
+/* ---- space.c: ranges of the map
+ * ---------------------------------------------------------------------------------- */
 
 /* The first entry that overlaps [start, end), NULL. */
 struct space_node *space_first(uint64_t start, uint64_t end);
@@ -103,64 +110,78 @@ static inline bool space_is_free(uint64_t start, uint64_t end)
 {
     return space_first(start, end) == NULL;
 }
-/* Puts one entry over whatever the map has there, and merges it with its neighbours. Three nodes at most. */
+/* Puts one entry over whatever the map has there, and merges it with its neighbours. Three nodes at
+ * most. */
 void space_record(const struct space_entry *entry);
 /* Takes the range out of the map. Two nodes at most. */
 void space_erase(uint64_t start, uint64_t end);
 /* Calls `change` for each entry inside the range, cut to it, then merges. Two nodes at most. */
-void space_change(uint64_t start, uint64_t end, void (*change)(struct space_entry *entry, const void *argument),
+void space_change(uint64_t start, uint64_t end,
+                  void (*change)(struct space_entry *entry, const void *argument),
                   const void *argument);
 void space_protect(uint64_t start, uint64_t end, uint32_t protection);
 void space_pin(uint64_t start, uint64_t end);
-/* After a call of the kernel failed that may have unmapped the range: takes out what is no longer there. */
+/* After a call of the kernel failed that may have unmapped the range: takes out what is no longer
+ * there. */
 void space_resync(uint64_t start, uint64_t end);
 /* Is [start, start + bytes) free, below `end`, and far enough from a growing stack? */
 bool space_fits(uint64_t start, uint64_t bytes, uint64_t end);
 /*
- * A free range as the kernel would choose it: the hint when it is free, else the highest hole. `align` is a power of two.
- * `flags`: MAP_32BIT matters. `skip`: holes at or above this address have been tried, 0: none. The start, or -ENOMEM.
+ * A free range as the kernel would choose it: the hint when it is free, else the highest hole.
+ * `align` is a power of two. `flags`: MAP_32BIT matters. `skip`: holes at or above this address
+ * have been tried, 0: none. The start, or -ENOMEM.
  */
 long space_choose(uint64_t hint, uint64_t bytes, uint64_t align, int flags, uint64_t skip);
-/* Maps private anonymous memory where the map has nothing, and records it. 0 or a negative errno. */
+/* Maps private anonymous memory where the map has nothing, and records it. 0 or a negative errno.
+ */
 long space_map_memory(uint64_t start, uint64_t end, int protection, enum space_kind kind);
-/* MEMORY at [start, end) that has just been mapped goes under the pager when peers are in use; pinned when that fails. */
+/* MEMORY at [start, end) that has just been mapped goes under the pager when peers are in use;
+ * pinned when that fails. */
 void space_register(uint64_t start, uint64_t end);
 
-/* ---- space_nodes.c: peers -------------------------------------------------------------------------------------------- */
+/* ---- space_nodes.c: peers
+ * ---------------------------------------------------------------------------------------- */
 
 /* Do peers know any part of the range? */
 bool space_known(uint64_t start, uint64_t end);
-/* Peers forget the range, and wait until they have. `keep`: contents come home, else they are lost. Two nodes at most. */
+/* Peers forget the range, and wait until they have. `keep`: contents come home, else they are lost.
+ * Two nodes at most. */
 void space_forget(uint64_t start, uint64_t end, bool keep);
 
-/* ---- space_copy.c: file contents as private memory ------------------------------------------------------------------ */
+/* ---- space_copy.c: file contents as private memory
+ * --------------------------------------------------------------- */
 
 struct space_copy {
     uint64_t start;         /* in the runtime zone */
-    uint64_t memory, bytes; /* [0, memory) is anonymous and filled, [memory, bytes) is the file mapping beyond its end */
+    uint64_t memory, bytes; /* [0, memory) is anonymous and filled, [memory, bytes) is the file
+                               mapping beyond its end */
 };
 
 /*
- * Without the lock. Builds what mmap of a private writable file mapping would give, in the runtime zone. The errors are the
- * kernel's. `copy->memory` is 0 and nothing is mapped when the file cannot be copied: it has to be mapped itself.
+ * Without the lock. Builds what mmap of a private writable file mapping would give, in the runtime
+ * zone. The errors are the kernel's. `copy->memory` is 0 and nothing is mapped when the file cannot
+ * be copied: it has to be mapped itself.
  */
-long space_copy_file(uint64_t bytes, int protection, int flags, int fd, off_t offset, const struct stat *status,
-                     struct space_copy *copy);
+long space_copy_file(uint64_t bytes, int protection, int flags, int fd, off_t offset,
+                     const struct stat *status, struct space_copy *copy);
 /* Unmaps the copy unless it has been placed or there is none. Without the lock or with it. */
 void space_copy_discard(struct space_copy *copy);
-/* Moves the copy to `target`, over what is there. 0 or negative errno; in both cases there is nothing left to discard. */
+/* Moves the copy to `target`, over what is there. 0 or negative errno; in both cases there is
+ * nothing left to discard. */
 long space_copy_place(struct space_copy *copy, uint64_t target);
 /* Size of the pages of a file on hugetlbfs, 0 for others. Without the lock or with it. */
 uint64_t space_file_huge_bytes(int fd, const struct stat *status);
 /*
- * Replaces a private file mapping by memory with the same contents and `protection`. Returns how many bytes of it have been
- * replaced (less than all when the rest is beyond the end of the file, or cannot be copied), or a negative errno.
+ * Replaces a private file mapping by memory with the same contents and `protection`. Returns how
+ * many bytes of it have been replaced (less than all when the rest is beyond the end of the file,
+ * or cannot be copied), or a negative errno.
  */
 long space_copy_mapping(uint64_t start, uint64_t end, uint32_t old_protection, uint32_t protection);
 
-/* ---- system calls ---------------------------------------------------------------------------------------------------- */
+/* ---- system calls --------------------------------------------------------------------- */
 
-static inline long kernel_mmap(uint64_t address, uint64_t bytes, int protection, int flags, int fd, off_t offset)
+static inline long kernel_mmap(uint64_t address, uint64_t bytes, int protection, int flags, int fd,
+                               off_t offset)
 {
     return kernel_call(SYS_mmap, (long)address, (long)bytes, protection, flags, fd, offset);
 }
@@ -172,9 +193,11 @@ static inline long kernel_mprotect(uint64_t address, uint64_t bytes, int protect
 {
     return kernel_call(SYS_mprotect, (long)address, (long)bytes, protection, 0, 0, 0);
 }
-static inline long kernel_mremap(uint64_t address, uint64_t old_bytes, uint64_t new_bytes, int flags, uint64_t target)
+static inline long kernel_mremap(uint64_t address, uint64_t old_bytes, uint64_t new_bytes,
+                                 int flags, uint64_t target)
 {
-    return kernel_call(SYS_mremap, (long)address, (long)old_bytes, (long)new_bytes, flags, (long)target, 0);
+    return kernel_call(SYS_mremap, (long)address, (long)old_bytes, (long)new_bytes, flags,
+                       (long)target, 0);
 }
 
 #endif

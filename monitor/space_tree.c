@@ -1,7 +1,7 @@
 /*
- * The mappings ordered by address: a treap whose subtrees know their largest hole, so that a place for a new mapping is
- * found in logarithmic time however many there are.
- * Not for what the mappings mean (monitor/space.c). The caller holds the space lock.
+ * The mappings ordered by address: a treap whose subtrees know their largest hole, so that a place
+ * for a new mapping is found in logarithmic time however many there are. Not for what the mappings
+ * mean (monitor/space.c). The caller holds the space lock.
  */
 #include <errno.h>
 
@@ -17,7 +17,8 @@ static uint32_t random_state = 0x9e3779b9u;
 int space_tree_reserve(size_t count)
 {
     while (free_count < count) {
-        long block = kernel_mmap(0, BLOCK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        long block =
+            kernel_mmap(0, BLOCK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (block < 0)
             return -ENOMEM;
         struct space_node *nodes = (struct space_node *)block;
@@ -79,7 +80,8 @@ static struct space_node *refresh(struct space_node *node)
 }
 
 /* Mappings that start before `address`, and the others. */
-static void split(struct space_node *node, uint64_t address, struct space_node **before, struct space_node **from)
+static void split(struct space_node *node, uint64_t address, struct space_node **before,
+                  struct space_node **from)
 {
     if (node == NULL) {
         *before = *from = NULL;

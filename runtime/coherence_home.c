@@ -196,6 +196,8 @@ void coherence_home_finish(struct coherence *coherence, struct coherence_page *p
         grant_write_peer(coherence, page, request, content, data);
     if (request->job != NULL)
         request->job->in_flight--;
+    else if (request->node == HOME_NODE)
+        coherence_hold_answered(coherence, request);
     bool upgrade_next = request->upgrade_next;
     uint64_t number = request->page;
     coherence_request_remove(coherence, page, request);

@@ -142,6 +142,7 @@ int coherence_peer_grant(struct coherence *coherence, const struct wire_page *me
     if (request == NULL || !grant_makes_sense(page, request, message))
         return -EPROTO;
     bool upgrade_next = request->upgrade_next;
+    coherence_hold_answered(coherence, request);
     coherence_request_remove(coherence, page, request);
     if (message->flags == WIRE_PAGE_GONE) {
         coherence->operations.wake(coherence->context, message->page);

@@ -134,6 +134,8 @@ struct coherence {
     uint64_t dropped_start, dropped_end; /* peer: hull of the pages dropped lately */
     uint64_t dropped_ns, dropped_tick;   /* the last of them */
     uint64_t ticks;
+    uint64_t answer_least_ns, answer_least_at_ns; /* the fastest answer to a request of this node lately */
+    uint32_t answer_since, answer_stamp; /* hold clock when the request of this node answered last was made, and answered */
     uint32_t range_sent[NODES_MAX], range_done[NODES_MAX]; /* home */
     uint32_t requests_of[NODES_MAX];                       /* home */
     struct coherence_counters counters;
@@ -203,6 +205,8 @@ void coherence_hold_start(const struct coherence *coherence, struct coherence_pa
 uint64_t coherence_hold_left(const struct coherence *coherence, const struct coherence_page *page);
 /* The copy went (or became read-only); `early`: it was asked for during its hold time. */
 void coherence_hold_end(const struct coherence *coherence, struct coherence_page *page, bool early);
+/* A request of this node's own threads is answered. */
+void coherence_hold_answered(struct coherence *coherence, const struct coherence_request *request);
 /* The page is wanted again here: adapts the hold time. */
 void coherence_hold_adapt(const struct coherence *coherence, struct coherence_page *page);
 /* Puts the request among those that coherence_tick looks at. */

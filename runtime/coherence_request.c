@@ -11,7 +11,10 @@
 #include "runtime/coherence_private.h"
 
 #define HOLD_MAX_NS     1000000u
+#define HOLD_ANSWERS    16 /* or as much as so many of the fastest answers take, when messages are slow */
 #define HOLD_LEVEL_MAX  5
+#define HOLD_SPAN_MAX   9 /* level of a page that goes while another is fetched for the same instruction */
+#define ANSWER_SPAN_NS  1000000000u /* for which the fastest answer counts */
 #define HOLD_CLOCK_BITS 10 /* a tick of the hold clock is 1024 ns; it wraps after 73 minutes, which holds a page once more */
 #define AGAIN_NS        250000u /* wanted again so soon after it went: a sleeping thread needs 100 us to run at all */
 
@@ -161,7 +164,11 @@ static uint32_t hold_clock(const struct coherence *coherence)
 static uint64_t hold_length_ns(const struct coherence *coherence, const struct coherence_page *page)
 {
     uint64_t hold_ns = coherence->hold_ns << page->level;
-    uint64_t most_ns = coherence->hold_ns > HOLD_MAX_NS ? coherence->hold_ns : HOLD_MAX_NS;
+    uint64_t most_ns = HOLD_ANSWERS * coherence->answer_least_ns;
+    if (most_ns < HOLD_MAX_NS)
+        most_ns = HOLD_MAX_NS;
+    if (most_ns < coherence->hold_ns)
+        most_ns = coherence->hold_ns;
     if (hold_ns > most_ns)
         hold_ns = most_ns;
     uint32_t mix = (page->stamp ^ coherence->node << 24 ^ page->epoch << 12) * 0x9e3779b1u;
@@ -189,12 +196,36 @@ void coherence_hold_end(const struct coherence *coherence, struct coherence_page
     page->stamp = hold_clock(coherence);
 }
 
+void coherence_hold_answered(struct coherence *coherence, const struct coherence_request *request)
+{
+    coherence->answer_since = (uint32_t)(request->since_ns >> HOLD_CLOCK_BITS);
+    coherence->answer_stamp = hold_clock(coherence);
+    uint64_t now_ns = coherence_now_ns(coherence), took_ns = now_ns - request->since_ns;
+    if (coherence->answer_least_ns == 0 || took_ns < coherence->answer_least_ns ||
+        now_ns - coherence->answer_least_at_ns > ANSWER_SPAN_NS) {
+        coherence->answer_least_ns = took_ns;
+        coherence->answer_least_at_ns = now_ns;
+    }
+}
+
+/* Went while another page was being fetched here, which has just come: the instruction needs both. */
+static bool hold_was_too_short_for_another(const struct coherence *coherence, const struct coherence_page *page)
+{
+    uint64_t answer_age_ns = (uint64_t)(hold_clock(coherence) - coherence->answer_stamp) << HOLD_CLOCK_BITS;
+    return answer_age_ns < AGAIN_NS && page->stamp - coherence->answer_since <=
+                                           coherence->answer_stamp - coherence->answer_since;
+}
+
 void coherence_hold_adapt(const struct coherence *coherence, struct coherence_page *page)
 {
     if (page->flags & PAGE_HELD)
         return; /* an upgrade of a copy that is here */
+    bool early = (page->flags & PAGE_EARLY) != 0;
     uint64_t age_ns = (uint64_t)(hold_clock(coherence) - page->stamp) << HOLD_CLOCK_BITS;
-    if ((page->flags & PAGE_EARLY) && age_ns < AGAIN_NS) {
+    if (early && hold_was_too_short_for_another(coherence, page)) {
+        if (page->level < HOLD_SPAN_MAX)
+            page->level++;
+    } else if (early && age_ns < AGAIN_NS) {
         if (page->level < HOLD_LEVEL_MAX)
             page->level++;
     } else if (page->level > 0) {

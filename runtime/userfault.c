@@ -279,18 +279,25 @@ int userfault_install_run(const struct userfault *userfault, uint64_t page, cons
                           uint32_t count)
 {
     int result = 0;
+    uint32_t size = count; /* pages at once: a request must lie in one mapping */
     for (uint32_t done = 0; done < count;) {
+        if (size > count - done)
+            size = count - done;
         uint64_t copied;
         int error = userfault_copy(userfault, page + done,
                                    (const uint8_t *)data + (size_t)done * PAGE_BYTES,
-                                   (uint64_t)(count - done) * PAGE_BYTES, 0, &copied);
+                                   (uint64_t)size * PAGE_BYTES, 0, &copied);
         done += (uint32_t)(copied >> PAGE_SHIFT);
         if (error == 0)
-            break;
+            continue;
+        if (error == -ENOENT && size > 1) {
+            size /= 2;
+            continue;
+        }
         if (error != -EEXIST)
             result = error;
-        else
-            userfault_wake(userfault, page + done, 1);
+        /* There already, or not mapped any more: whoever waits for it tries again. */
+        userfault_wake(userfault, page + done, 1);
         done++;
     }
     return result;

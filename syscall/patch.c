@@ -4,26 +4,29 @@
  * syscall/patch_window.c (what may be overwritten), syscall/patch_stub.c (what is executed
  * instead), syscall/patch_record.c (what has been done).
  *
- * What is guaranteed. A thread of the program is, at any time, at an instruction boundary, in user
+ * What is guaranteed. A thread of the program is, at any time, at an instruction boundary: in user
  * mode, in a signal handler of ours that will resume it at one, or in a call that will return to
- * one.
+ * one. The boundary may be
  *
- * - At the first byte of the window: it meets the old instruction, a breakpoint, or the jump; never
- * a mixture, because the first byte is a breakpoint while the others change, and each step is
- * followed by membarrier(SYNC_CORE), after which no processor executes what it fetched before
- * (Intel SDM 3A, 9.1.3 "Handling Self- and Cross-Modifying Code"). The breakpoint leads to
- * patch_trap, which goes on in the stub: it is complete before the first byte changes.
- * - At a boundary inside a *free* window: there is none.
- * - At the one boundary inside a *punned* window, byte 2: a thread that is preempted there, that
- * returns from a signal handler to there, or whose call was dispatched before and returns now. Byte
- * 2 becomes a breakpoint before the bytes behind it change, and it stays one for ever, because the
- * jump's displacement has that byte. patch_trap goes on at the same place in the stub.
- * - At a boundary inside a *quiet* window: only patched while one thread of the program exists.
- * That thread is in the monitor; the addresses it may resume at are its return address and those in
- * the frames of signal handlers it is in, and both go through patch_translate_return.
+ * the first byte of the window:
+ *     It meets the old instruction, a breakpoint, or the jump; never a mixture, because the first
+ *     byte is a breakpoint while the others change, and each step is followed by
+ *     membarrier(SYNC_CORE), after which no processor executes what it fetched before (Intel SDM
+ *     3A, "Handling Self- and Cross-Modifying Code"). The breakpoint leads to patch_trap, which
+ *     goes on in the stub: it is complete before the first byte changes.
+ * inside a *free* window:
+ *     There is none.
+ * inside a *punned* window, which is byte 2 of it:
+ *     A thread that is preempted there, that returns from a signal handler to there, or whose call
+ *     was dispatched before and returns now. Byte 2 becomes a breakpoint before the bytes behind
+ *     it change, and it stays one for ever, because the jump's displacement has that byte.
+ *     patch_trap goes on at the same place in the stub.
+ * inside a *quiet* window:
+ *     Only patched while one thread of the program exists. That thread is in the monitor; the
+ *     addresses it may resume at are its return address and those in the frames of signal handlers
+ *     it is in, and both go through patch_translate_return.
  *
- * A window may cross a page boundary: each page is written by itself, which the order above allows
- * for.
+ * A window may cross a page boundary: the order above holds for each byte.
  */
 #include <assert.h>
 #include <errno.h>
@@ -69,9 +72,7 @@ void patch_fork_done(void)
     lock_release();
 }
 
-/* ---- writing the jump
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- writing the jump ---- */
 
 static bool processors_synchronise(void)
 {
@@ -134,7 +135,8 @@ static enum patch_result site_patch(uint64_t site)
         return PATCH_DONE;
     const bool concurrent = operations.concurrent();
     if (!function_find(&operations, site, object_start, map_start, map_end, &function) ||
-        window_choose(&operations, site, &function, map_end, !concurrent, &window) == WINDOW_NONE)
+        window_choose(&operations, site, &function, map_start, map_end, !concurrent, &window) ==
+            WINDOW_NONE)
         return PATCH_DOUBTFUL;
     assert(window.start >= function.start && window.start <= site && window.count > 0);
     struct patch_record *record =
@@ -163,8 +165,7 @@ void patch_counters(uint64_t *sites_patched, uint64_t *sites_doubtful)
     *sites_doubtful = atomic_load_explicit(&count_doubtful, memory_order_relaxed);
 }
 
-/* ---- for signal handlers
- * --------------------------------------------------------------------------------------------- */
+/* ---- for signal handlers ---- */
 
 uint64_t patch_translate(uint64_t address)
 {

@@ -12,7 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Where memory comes from, so that this file knows nothing of maps; all run in the monitor domain.
+/*
+ * Where memory comes from, so that this file knows nothing of maps; all run in the monitor domain.
  */
 struct patch_operations {
     /* Executable mapping around `address`: its range, and the object's first mapping (ELF header),

@@ -87,8 +87,7 @@ static bool object_read(const struct patch_operations *operations, uint64_t obje
     return based;
 }
 
-/* ---- call frame information
- * -------------------------------------------------------------------------------------- */
+/* ---- call frame information ---- */
 
 struct frame_entry {
     uint64_t common;           /* address of its CIE */

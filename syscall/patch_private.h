@@ -21,8 +21,7 @@
 #define FUNCTION_BYTES_MAX   (64u * 1024u)
 #define BREAKPOINT           0xccu /* int3 */
 
-/* ---- patch_function.c: which function a site is in
- * ------------------------------------------------------------------- */
+/* ---- patch_function.c: which function a site is in ---- */
 
 struct patch_function {
     uint64_t start, end;
@@ -46,8 +45,7 @@ struct patch_object {
 bool symbols_find(const struct patch_operations *operations, const struct patch_object *object,
                   uint64_t object_start, uint64_t site, struct patch_function *out);
 
-/* ---- patch_window.c: which bytes to overwrite
- * ------------------------------------------------------------------------ */
+/* ---- patch_window.c: which bytes to overwrite ---- */
 
 enum window_class {
     WINDOW_NONE,
@@ -82,11 +80,10 @@ struct patch_window {
 
 /* Decides. WINDOW_NONE: doubtful. `quiet`: no other thread of the program is running. */
 enum window_class window_choose(const struct patch_operations *operations, uint64_t site,
-                                const struct patch_function *function, uint64_t map_end, bool quiet,
-                                struct patch_window *out);
+                                const struct patch_function *function, uint64_t map_start,
+                                uint64_t map_end, bool quiet, struct patch_window *out);
 
-/* ---- patch_stub.c: stub memory and what is in it
- * --------------------------------------------------------------------- */
+/* ---- patch_stub.c: stub memory and what is in it ---- */
 
 #define STUB_GRANULE    16u
 #define STUB_GRANULES   256u
@@ -99,7 +96,8 @@ struct stub_place {
     int16_t program; /* relative to the record's start */
 };
 
-/* A site that is patched or being patched. Never freed, so that signal handlers may hold on to one.
+/*
+ * A site that is patched or being patched. Never freed, so that signal handlers may hold on to one.
  */
 struct patch_record {
     uint64_t start, site, stub;
@@ -119,8 +117,7 @@ struct patch_record *stub_make(const struct patch_operations *operations,
 /* The stub whose memory contains `address`. Any thread, lock-free. */
 struct patch_record *stub_lookup(uint64_t address);
 
-/* ---- patch_record.c: the records by address of their window
- * ---------------------------------------------------------- */
+/* ---- patch_record.c: the records by address of their window ---- */
 
 bool record_add(struct patch_record *record);
 void record_drop(struct patch_record *record);

@@ -27,8 +27,7 @@ static struct address_map records;
 static struct patch_record **list;
 static size_t list_count, list_capacity;
 
-/* ---- a map that readers may use at any time
- * -------------------------------------------------------------------------- */
+/* ---- a map that readers may use at any time ---- */
 
 static struct address_slot *slot_find(struct address_slots *slots, uint64_t key)
 {
@@ -83,9 +82,7 @@ void *address_map_get(const struct address_map *map, uint64_t key)
     return atomic_load_explicit(&slot->value, memory_order_acquire);
 }
 
-/* ---- records
- * ---------------------------------------------------------------------------------------------------------
- */
+/* ---- records ---- */
 
 bool record_add(struct patch_record *record)
 {

@@ -3,14 +3,15 @@
  * Not for choosing what is displaced (syscall/patch_window.c).
  *
  *     [displaced instructions in front of the syscall]
- *     lea   back(%rip), %rcx          both are free in front of a syscall instruction, which
- * overwrites RCX and R11; jmp   *%gs:entry_offset         flags, stack and red zone are not touched
+ *     lea   back(%rip), %rcx
+ *     jmp   *%gs:entry_offset
  *   back:
  *     [displaced instructions behind the syscall]
  *     jmp   resume
  *
- * A granule of stub memory belongs to one stub, so that an address finds its record without a
- * search.
+ * RCX is free in front of a syscall instruction, which overwrites it; flags, stack and red zone
+ * are not touched. A granule of stub memory belongs to one stub, so that an address finds its
+ * record without a search.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -18,9 +19,9 @@
 #include "syscall/patch_private.h"
 
 #define PAGE_SIZE_STUB 4096u
-#define PUN_PAGES_MAX                                                                              \
-    17 /* pages in a row that have every address modulo 64 KiB, and one for an unlucky start */
-#define REACH 0x7ff00000ul
+/* Pages in a row that have every address modulo 64 KiB, and one for an unlucky start. */
+#define PUN_PAGES_MAX 17
+#define REACH         0x7ff00000ul
 
 struct stub_page {
     uint64_t address;

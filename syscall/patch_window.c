@@ -1,36 +1,35 @@
 /*
- * Deciding which five bytes at a call site become a jump, and which instructions have to move for
- * it. Not for writing them (syscall/patch.c) or their copies (syscall/patch_stub.c).
+ * Deciding which five bytes at a call site become a jump, and which instructions move for it.
+ * Not for writing them (syscall/patch.c) or their copies (syscall/patch_stub.c).
  *
  * The function is decoded forward from its start to its end, once, and all its direct branches
  * noted. A window is the range of five bytes that the jump covers; what is displaced are the
- * instructions from there to the syscall and as far behind it as the window reaches. In order of
- * preference:
+ * instructions from there to the syscall and as far behind it as the window reaches.
  *
- * free     The window lies in one instruction in front of the syscall, five bytes or longer, as in
- * `mov $1, %eax; syscall`. No instruction starts inside, so a thread is never inside; the syscall
- * itself stays in place, and whoever jumps to it directly, by a branch that nobody can see, still
- * makes the call by dispatch. punned   The window starts at the syscall and takes the instruction
- * behind it along, three bytes or longer, as in `syscall; cmp $-4095, %rax`. One instruction starts
- * inside, at byte 2. The stub is placed so that byte 2 of the jump is a breakpoint: whoever gets
- * there traps and is sent on in the stub (patch_trap). That includes threads that had just returned
- * from the kernel, and branches that nobody can see. quiet    Any other. Correct when nobody is
- * inside now and nobody jumps inside later: no other thread runs, every return address goes through
- * patch_translate_return, and the function has no indirect jump.
- *
- * Branches from other functions into this one are not looked for. In the first two classes they do
- * no harm unless they lead into the middle of an instruction; in a quiet window they would have to
- * lead to an instruction between its first and its last, and code that compilers split (".cold")
- * comes back only by branches that the same unwind entry does not cover. So quiet windows are
- * limited to the pattern that no compiler makes a label of: see quiet_allowed.
+ * In order of preference, a window is *free*:
+ *     It lies in one instruction in front of the syscall, five bytes or longer, as in
+ *     `mov $1, %eax; syscall`. No instruction starts inside, so a thread is never inside. The
+ *     syscall stays in place: a branch to it that nobody can see makes the call by dispatch.
+ * *punned*:
+ *     It starts at the syscall and takes the instruction behind it along, three bytes or longer,
+ *     as in `syscall; cmp $-4095, %rax`. One instruction starts inside, at byte 2. The stub is
+ *     placed so that byte 2 of the jump is a breakpoint: whoever gets there traps and is sent on
+ *     in the stub (patch_trap). That includes threads that had just returned from the kernel, and
+ *     branches that nobody can see.
+ * *quiet*:
+ *     Any other. Correct when nobody is inside now and nobody jumps inside later: no other thread
+ *     runs, every return address goes through patch_translate_return, the function has no indirect
+ *     jump, and no bytes anywhere in the object's text are a branch to there, as the parts that
+ *     compilers split off (".cold") may have.
  */
 #include <capstone/capstone.h>
 #include <string.h>
 
 #include "syscall/patch_private.h"
 
-#define NEAR_BYTES (WINDOW_BEFORE_BYTES + 6 * INSTRUCTION_BYTES)
-#define FOLLOW_MAX 5
+#define NEAR_BYTES     (WINDOW_BEFORE_BYTES + 6 * INSTRUCTION_BYTES)
+#define FOLLOW_MAX     5
+#define QUIET_TEXT_MAX (16u * 1024u * 1024u)
 
 /* Instructions around the site, the syscall at index `site`. */
 struct neighbourhood {
@@ -132,8 +131,7 @@ static bool is_padding(const uint8_t *bytes, unsigned length)
                            (bytes[at] == 0x0f && at + 1 < length && bytes[at + 1] == 0x1f));
 }
 
-/* ---- decoding the function
- * ------------------------------------------------------------------------------------------- */
+/* ---- decoding the function ---- */
 
 static void neighbour_note(struct neighbourhood *near, uint64_t address, unsigned length)
 {
@@ -203,8 +201,7 @@ static bool function_decode(const struct patch_function *function, size_t size, 
     return met;
 }
 
-/* ---- moving one instruction
- * ------------------------------------------------------------------------------------------ */
+/* ---- moving one instruction ---- */
 
 static const uint8_t *code_at(const struct patch_function *function, uint64_t address)
 {
@@ -273,11 +270,8 @@ static bool displaced_read(const struct patch_function *function, uint64_t addre
     return ok;
 }
 
-/* ---- choosing
- * --------------------------------------------------------------------------------------------------------
- */
+/* ---- choosing ---- */
 
-/* Instructions that only take the result: no compiler puts a label between a call and these. */
 static bool quiet_allowed(const struct neighbourhood *near, const struct patch_window *window)
 {
     return near->complete && !near->indirect_jump &&
@@ -381,9 +375,56 @@ static enum window_class candidates_compare(const struct neighbourhood *near,
     return out->class;
 }
 
+/* Whether the four bytes at `at` can be the displacement of a jump or call into the window. */
+static bool leads_inside(const uint8_t *at, uint64_t address, const struct patch_window *window)
+{
+    int32_t distance;
+    memcpy(&distance, at, sizeof distance);
+    uint64_t target = address + 4 + (uint64_t)(int64_t)distance;
+    if (target - (window->start + 1) >= JUMP_BYTES - 1)
+        return false;
+    return at[-1] == 0xe9 || at[-1] == 0xe8 || ((at[-1] & 0xf0) == 0x80 && at[-2] == 0x0f);
+}
+
+static bool leads_inside_short(const uint8_t *at, uint64_t address,
+                               const struct patch_window *window)
+{
+    uint64_t target = address + 1 + (uint64_t)(int64_t)(int8_t)*at;
+    if (target - (window->start + 1) >= JUMP_BYTES - 1)
+        return false;
+    return at[-1] == 0xeb || (at[-1] & 0xf0) == 0x70 || (at[-1] >= 0xe0 && at[-1] <= 0xe3);
+}
+
+/*
+ * Searches the text outside the function, byte by byte, for anything that could be a branch into
+ * the window. A millisecond for libc; few sites need it. Overwrites the code buffer.
+ */
+static bool reached_from_outside(const struct patch_operations *operations,
+                                 const struct patch_function *function, uint64_t map_start,
+                                 uint64_t map_end, const struct patch_window *window)
+{
+    const size_t overlap = 8;
+    if (map_end - map_start > QUIET_TEXT_MAX)
+        return true;
+    for (uint64_t start = map_start; start + overlap < map_end; start += sizeof code - overlap) {
+        size_t wanted = map_end - start < sizeof code ? map_end - start : sizeof code;
+        if (operations->read(start, code, wanted) != wanted)
+            return true;
+        for (size_t i = 2; i + 4 <= wanted; i++) {
+            uint64_t address = start + i;
+            if (address >= function->start && address < function->end)
+                continue;
+            if (leads_inside(code + i, address, window) ||
+                leads_inside_short(code + i, address, window))
+                return true;
+        }
+    }
+    return false;
+}
+
 enum window_class window_choose(const struct patch_operations *operations, uint64_t site,
-                                const struct patch_function *function, uint64_t map_end, bool quiet,
-                                struct patch_window *out)
+                                const struct patch_function *function, uint64_t map_start,
+                                uint64_t map_end, bool quiet, struct patch_window *out)
 {
     static struct neighbourhood near;
     size_t size = function->end - function->start;
@@ -406,5 +447,9 @@ enum window_class window_choose(const struct patch_operations *operations, uint6
         for (uint64_t j = 0; j < JUMP_BYTES && record_at(at); j++)
             near_mark(&near, near.taken, at + j);
     }
-    return candidates_compare(&near, function, map_end, quiet, out);
+    enum window_class class = candidates_compare(&near, function, map_end, quiet, out);
+    if (class == WINDOW_QUIET &&
+        reached_from_outside(operations, function, map_start, map_end, out))
+        return WINDOW_NONE;
+    return class;
 }

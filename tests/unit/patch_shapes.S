@@ -136,6 +136,27 @@ shape_quiet_site:
         ret
 done shape_quiet
 
+shape shape_quiet_cold                         /* the part that was split off comes back to the second test */
+        test    %rdi, %rdi
+        js      shape_quiet_cold_part
+        push    $39
+        pop     %rax
+shape_quiet_cold_site:
+        syscall
+        test    %eax, %eax
+shape_quiet_cold_inside:
+        test    %eax, %eax
+        js      1f
+1:      ret
+done shape_quiet_cold
+
+        .p2align 4
+        .cfi_startproc
+shape_quiet_cold_part:
+        xor     %eax, %eax
+        {disp32} jmp shape_quiet_cold_inside
+        .cfi_endproc
+
 shape shape_quiet_table
         test    %rdi, %rdi
         js      2f

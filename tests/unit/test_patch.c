@@ -1,8 +1,9 @@
 /*
  * Site patching, one thread: every shape of call site behaves after patching as it did before, and
- * what must not be patched is not. Not for threads and real libraries: test_patch_threads.c,
- * test_patch_libraries.c. links: $(filter syscall/patch%,$(PARTS)) tests/unit/patch_world.c
- * tests/unit/patch_shapes.S
+ * what must not be patched is not. Not for threads (test_patch_threads.c) and real libraries
+ * (test_patch_libraries.c).
+ *
+ * links: $(filter syscall/patch%,$(PARTS)) tests/unit/patch_world.c tests/unit/patch_shapes.S
  */
 #include <check.h>
 #include <stdio.h>
@@ -30,6 +31,7 @@ SHAPE(shape_punned_return)
 SHAPE(shape_punned_jump)
 SHAPE(shape_punned_table)
 SHAPE(shape_quiet)
+SHAPE(shape_quiet_cold)
 SHAPE(shape_quiet_table)
 SHAPE(shape_bypassed)
 SHAPE(shape_target_behind)
@@ -71,6 +73,7 @@ static const struct shape shapes[] = {
     ROW(shape_punned_jump, PATCH_DONE, PATCH_DONE, 1),
     ROW(shape_punned_table, PATCH_DONE, PATCH_DONE, 1),
     ROW(shape_quiet, PATCH_DONE, PATCH_DOUBTFUL, 1),
+    ROW(shape_quiet_cold, PATCH_DOUBTFUL, PATCH_DOUBTFUL, 0),
     ROW(shape_quiet_table, PATCH_DOUBTFUL, PATCH_DOUBTFUL, 0),
     ROW(shape_bypassed, PATCH_DONE, PATCH_DONE, 1),
     ROW(shape_target_behind, PATCH_DONE, PATCH_DOUBTFUL, 1),

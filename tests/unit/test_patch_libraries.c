@@ -1,8 +1,9 @@
 /*
  * Site patching in real libraries: how many of the call sites of libc, the rtlds and musl can be
  * patched, at what cost, and whether their functions still work. Not for shapes (test_patch.c).
- * Libraries that are not installed are passed over. links: $(filter syscall/patch%,$(PARTS))
- * tests/unit/patch_world.c tests/unit/patch_shapes.S
+ * Libraries that are not installed are passed over.
+ *
+ * links: $(filter syscall/patch%,$(PARTS)) tests/unit/patch_world.c tests/unit/patch_shapes.S
  */
 #include <check.h>
 #include <elf.h>
@@ -162,9 +163,7 @@ static unsigned sites_patch(const char *path, const struct library *library)
     return done;
 }
 
-/* ---- the tests
- * -------------------------------------------------------------------------------------------------------
- */
+/* ---- the tests ---- */
 
 static const struct {
     const char *path;

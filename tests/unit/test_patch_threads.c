@@ -1,6 +1,7 @@
 /*
  * Site patching while other threads run the code: 1000 sites under three threads that call them all
  * the time, and the kernel returning into windows that change. Not for shapes (test_patch.c).
+ *
  * links: $(filter syscall/patch%,$(PARTS)) tests/unit/patch_world.c tests/unit/patch_shapes.S
  */
 #include <check.h>

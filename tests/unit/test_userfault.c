@@ -218,6 +218,28 @@ START_TEST(run_fills_around_what_is_there)
 }
 END_TEST
 
+/* Protection cuts a mapping in two; a page beyond has gone. All that can be there must be there. */
+START_TEST(run_crosses_mappings)
+{
+    static uint8_t data[9 * PAGE_BYTES];
+    pthread_t thread;
+    void *seen;
+    memset(data, 4, sizeof data);
+    ck_assert_int_eq(mprotect(region + PAGE_BYTES, 4 * PAGE_BYTES, PROT_READ), 0);
+    ck_assert_int_eq(munmap(region + 7 * PAGE_BYTES, PAGE_BYTES), 0);
+    pthread_create(&thread, NULL, byte_read, region);
+    ck_assert_uint_eq(event_wait().page, first_page);
+    ck_assert_int_eq(userfault_install_run(&userfault, first_page, data, 9), -ENOENT);
+    pthread_join(thread, &seen);
+    ck_assert_uint_eq((uintptr_t)seen, 4);
+    for (unsigned page = 0; page < 9; page++) {
+        if (page != 7)
+            ck_assert_int_eq(region[page * PAGE_BYTES], 4);
+    }
+    no_event_expect();
+}
+END_TEST
+
 /* A huge page, and the huge zero page, are cut at the first operation; their other parts keep their
  * contents. */
 START_TEST(huge_pages_are_cut)
@@ -272,6 +294,7 @@ int main(void)
     tcase_add_test(tests, unmapped_page_is_enoent);
     tcase_add_test(tests, zero_is_told_from_one_byte);
     tcase_add_test(tests, run_fills_around_what_is_there);
+    tcase_add_test(tests, run_crosses_mappings);
     tcase_add_test(tests, huge_pages_are_cut);
     tcase_add_test(tests, descriptors_are_raised);
     suite_add_tcase(suite, tests);
