@@ -11,7 +11,7 @@ CPPFLAGS += -I. -D_GNU_SOURCE -MMD -MP
 CFLAGS  += -std=gnu17 $(OPT) $(WARN) -fPIE -fvisibility=hidden -fcf-protection=none -fno-strict-aliasing
 # Quick handlers run on the program's vector registers and without the monitor's TLS.
 QUICK   := -mgeneral-regs-only -fno-stack-protector -fno-builtin
-LDFLAGS += -static-pie -Wl,-z,noexecstack -Wl,-z,relro -Wl,--gc-sections -Wl,--no-warnings
+LDFLAGS += -static-pie -Wl,-z,noexecstack -Wl,-z,relro -Wl,--gc-sections -Wl,--no-warnings -Wl,--build-id=none
 LIBS    := -lcapstone -lelf -lz -lseccomp -ljansson -lzstd -lssl -lcrypto -lunwind -llzma -lpthread
 
 LAYERS  := ld-span syscall monitor runtime

@@ -213,8 +213,7 @@ int mirror_add_current(const struct wire_mapping *mapping, uint64_t generation)
     return error;
 }
 
-/* ---- range messages
- * ---------------------------------------------------------------------------------------------- */
+/* ---- range messages ------------------------------------------------------------------- */
 
 /* The loop cannot refuse, and going on with a mapping that home believes gone would be silent
  * corruption. */

@@ -73,8 +73,7 @@ void space_each(bool (*visit)(const struct space_mapping *mapping, void *context
     lock_release(&space.lock);
 }
 
-/* ---- changes of ranges
- * ------------------------------------------------------------------------------------------- */
+/* ---- changes of ranges ---------------------------------------------------------------- */
 
 static bool entries_merge(const struct space_entry *a, const struct space_entry *b)
 {

@@ -249,8 +249,7 @@ static long move_anywhere(struct move *move, uint64_t hint)
     return move->old_bytes ? move_carry_out(move) : move_duplicate(move);
 }
 
-/* ---- without a new address
- * --------------------------------------------------------------------------------------- */
+/* ---- without a new address ------------------------------------------------------------ */
 
 static long shrink(const struct move *move)
 {

@@ -73,8 +73,7 @@ extern struct space space;
 int space_enter(void);
 void space_leave(void);
 
-/* ---- space_tree.c: the mappings, ordered by address
- * -------------------------------------------------------------- */
+/* ---- space_tree.c: the mappings, ordered by address ----------------------------------- */
 
 struct space_node {
     struct space_entry entry;
@@ -101,8 +100,7 @@ struct space_node *space_tree_before(uint64_t address);
 uint64_t space_tree_hole(uint64_t floor, uint64_t ceiling, uint64_t bytes);
 size_t space_tree_count(void);
 
-/* ---- space.c: ranges of the map
- * ---------------------------------------------------------------------------------- */
+/* ---- space.c: ranges of the map ------------------------------------------------------- */
 
 /* The first entry that overlaps [start, end), NULL. */
 struct space_node *space_first(uint64_t start, uint64_t end);
@@ -139,8 +137,7 @@ long space_map_memory(uint64_t start, uint64_t end, int protection, enum space_k
  * pinned when that fails. */
 void space_register(uint64_t start, uint64_t end);
 
-/* ---- space_nodes.c: peers
- * ---------------------------------------------------------------------------------------- */
+/* ---- space_nodes.c: peers ------------------------------------------------------------- */
 
 /* Do peers know any part of the range? */
 bool space_known(uint64_t start, uint64_t end);
@@ -148,8 +145,7 @@ bool space_known(uint64_t start, uint64_t end);
  * Two nodes at most. */
 void space_forget(uint64_t start, uint64_t end, bool keep);
 
-/* ---- space_copy.c: file contents as private memory
- * --------------------------------------------------------------- */
+/* ---- space_copy.c: file contents as private memory ------------------------------------ */
 
 struct space_copy {
     uint64_t start;         /* in the runtime zone */

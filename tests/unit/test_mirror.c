@@ -2,7 +2,7 @@
  * The mirror: ranges are registered before they can be touched, protections are total, drops and
  * stale answers.
  */
-// links: monitor/mirror.c monitor/fatal.c
+/* links: monitor/mirror.c monitor/fatal.c */
 #include <check.h>
 #include <errno.h>
 #include <pthread.h>

@@ -3,9 +3,9 @@
  * monitor/space.h, one raw, must give the same results, protections and contents; and what
  * simulated peers believe must stay true.
  */
-// links: monitor/space.c monitor/space_tree.c monitor/space_calls.c monitor/space_mmap.c
-// links: monitor/space_protect.c monitor/space_mremap.c monitor/space_shared.c
-// links: monitor/space_copy.c monitor/space_nodes.c monitor/fatal.c
+/* links: monitor/space.c monitor/space_tree.c monitor/space_calls.c monitor/space_mmap.c */
+/* links: monitor/space_protect.c monitor/space_mremap.c monitor/space_shared.c */
+/* links: monitor/space_copy.c monitor/space_nodes.c monitor/fatal.c */
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -43,8 +43,7 @@
 enum mode { MODE_LOCAL, MODE_SHARED, MODE_DISTRIBUTED };
 static enum mode mode;
 
-/* ---- simulated peers
- * --------------------------------------------------------------------------------------------- */
+/* ---- simulated peers ------------------------------------------------------------------ */
 
 struct view {
     bool known;
@@ -176,8 +175,7 @@ static void peer_touch(unsigned node, unsigned page, bool write)
     *(volatile uint64_t *)(THEIRS + page * PAGE_BYTES) = owners[page].value;
 }
 
-/* ---- what the kernel says of an arena
- * ---------------------------------------------------------------------------- */
+/* ---- what the kernel says of an arena ------------------------------------------------- */
 
 struct picture {
     char permissions[PAGES][5]; /* empty: not mapped */
@@ -272,8 +270,7 @@ static void worlds_compare(void)
     peers_check();
 }
 
-/* ---- the same call in both worlds
- * -------------------------------------------------------------------------------- */
+/* ---- the same call in both worlds ----------------------------------------------------- */
 
 static int private_fd, shared_fds[2];
 #define FILE_BYTES (5 * PAGE_BYTES + 700)
@@ -745,8 +742,7 @@ START_TEST(the_map_count_limit_is_the_kernels)
 }
 END_TEST
 
-/* ---- brk, shm, objects, fork
- * ------------------------------------------------------------------------------------- */
+/* ---- brk, shm, objects, fork ---------------------------------------------------------- */
 
 START_TEST(the_break_moves_as_the_kernels)
 {
