@@ -193,8 +193,10 @@ int tls_start(struct channel *channel, const struct channel_key *key, bool serve
     SSL *tls = context ? SSL_new(context) : NULL;
     BIO *bio = tls ? BIO_new(transport) : NULL;
     if (!bio) {
+        unsigned long reason = ERR_peek_error();
+        snprintf(why, WIRE_MESSAGE_BYTES, "cannot use TLS: %s",
+                 reason ? ERR_reason_error_string(reason) : "no memory for it");
         SSL_free(tls);
-        snprintf(why, WIRE_MESSAGE_BYTES, "cannot use TLS: no memory for it");
         return -ENOMEM;
     }
     BIO_set_data(bio, channel);

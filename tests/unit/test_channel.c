@@ -1,6 +1,6 @@
 /*
  * Channels over loopback TCP: frames, waiting, keys, and everything the other side can do wrong.
- * Not for speed: tests/bench/bench_channel.c.
+ * Not for speed: scripts/bench.
  * links: $(filter runtime/channel%,$(PARTS))
  */
 #include <check.h>
