@@ -303,6 +303,9 @@ void thread_fork_child(struct thread *self)
 static void clone_begin(void *argument)
 {
     struct thread *thread = argument;
+    /* glibc compares owners of its locks by this number; 0 would look like nobody. */
+    if (tid_offset)
+        *(int32_t *)((uint8_t *)thread->monitor_tls + tid_offset) = (int32_t)syscall(SYS_gettid);
     __ctype_init();
     void (*function)(struct thread *) = (void (*)(struct thread *))thread->return_address;
     thread_bind(thread);
@@ -334,8 +337,6 @@ long thread_clone(struct thread *thread, uint64_t flags, int *parent_tid, int *c
                      : "0"(SYS_clone), "D"(flags), "S"(thread->monitor_rsp), "d"(parent_tid), "r"(r10),
                        "r"(r8), "r"(begin), "r"(argument)
                      : "rcx", "r11", "memory");
-    if (result > 0 && tid_offset && (flags & CLONE_THREAD))
-        *(int32_t *)((uint8_t *)thread->monitor_tls + tid_offset) = (int32_t)result;
     return result;
 }
 
