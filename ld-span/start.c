@@ -14,6 +14,7 @@
 #include "monitor/clock.h"
 #include "monitor/context.h"
 #include "monitor/control.h"
+#include "monitor/damage.h"
 #include "monitor/fatal.h"
 #include "monitor/patching.h"
 #include "monitor/process.h"
@@ -82,6 +83,7 @@ _Noreturn void monitor_start(const struct program_start *start)
     thread->process = &process_first;
     thread->classes = call_classes_home();
     signal_initialise();
+    damage_rtld_range(start->rtld.start, start->rtld.end);
     patching_initialise();
     uint64_t mask = 0;
     syscall(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &mask, sizeof mask);

@@ -389,6 +389,7 @@ void call_pending(struct registers *registers)
 uint64_t call_restart_address(uint64_t return_address)
 {
     uint8_t bytes[2];
+    return_address = patch_translate_return(return_address);
     if (user_copy(bytes, (const void *)(return_address - 2), 2) == 0 && bytes[0] == 0x0f && bytes[1] == 0x05)
         return return_address - 2;
     return return_address - PATCH_STUB_PREAMBLE;

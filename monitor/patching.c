@@ -12,6 +12,7 @@
 
 #include "monitor/active.h"
 #include "monitor/fdguard.h"
+#include "monitor/process.h"
 #include "monitor/session.h"
 #include "monitor/space.h"
 #include "monitor/thread.h"
@@ -64,7 +65,7 @@ static uint64_t stub_page(uint64_t start, uint64_t end)
 
 static bool concurrent(void)
 {
-    return thread_count() > 1;
+    return thread_count() > 1 || thread_self()->process->shares_memory;
 }
 
 void patching_initialise(void)

@@ -15,6 +15,7 @@
 #include "monitor/active.h"
 #include "monitor/calls.h"
 #include "monitor/clock.h"
+#include "monitor/damage.h"
 #include "monitor/fatal.h"
 #include "monitor/patching.h"
 #include "monitor/process.h"
@@ -125,8 +126,11 @@ static void dispatch_slow(struct frame_ucontext *context, bool in_monitor)
         monitor_call(context);
         return;
     }
-    if (patch_site(site) == PATCH_DOUBTFUL)
+    enum patch_result result = patch_site(site);
+    if (result == PATCH_DOUBTFUL)
         site_refuse(site);
+    else if (result == PATCH_AGAIN)
+        site_again(site);
     dispatch(context);
 }
 
@@ -201,6 +205,8 @@ static void asynchronous(struct thread *thread, const siginfo_t *info, struct fr
 static void default_action(const siginfo_t *info, struct frame_ucontext *context)
 {
     int signal = info->si_signo;
+    if (signal == SIGSEGV || signal == SIGBUS)
+        damage_judge(info, context->g[REG_RIP]);
     host_plain(signal, (uint64_t)SIG_DFL, 0);
     context->sigmask &= ~SIGNAL_BIT(signal);
     if (info->si_code <= 0 || signal == SIGTRAP || signal == SIGSYS)

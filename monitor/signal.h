@@ -46,7 +46,6 @@ _Static_assert(sizeof(struct frame_ucontext) == 304, "the kernel's layout");
 
 /* Installs our handlers for the synchronous signals and the interrupt. Once for each process. */
 void signal_initialise(void);
-/* On a peer: the same handlers, none of the program's. */
 
 /* rt_sigaction, rt_sigprocmask, sigaltstack for the calling thread; kernel semantics, negative errno. */
 long signal_call_action(int signal, uint64_t new_action, uint64_t old_action, uint64_t size);
