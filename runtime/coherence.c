@@ -1,6 +1,6 @@
 /*
- * The coherence protocol: the way in, where everything that came over the network is checked for form.
- * Not for what happens then: coherence_home.c, coherence_peer.c, coherence_job.c.
+ * The coherence protocol: the way in, where everything that came over the network is checked for
+ * form. Not for what happens then: coherence_home.c, coherence_peer.c, coherence_job.c.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -14,13 +14,15 @@
 
 _Noreturn void coherence_abort(const char *condition, const char *file, int line)
 {
-    fprintf(stderr, "ld-span: coherence: assertion failed: %s at %s:%d (memory cannot be trusted any more)\n",
-            condition, file, line);
+    fprintf(
+        stderr,
+        "ld-span: coherence: assertion failed: %s at %s:%d (memory cannot be trusted any more)\n",
+        condition, file, line);
     abort();
 }
 
-struct coherence *coherence_create(unsigned node, const struct coherence_operations *operations, void *context,
-                                   uint64_t hold_ns)
+struct coherence *coherence_create(unsigned node, const struct coherence_operations *operations,
+                                   void *context, uint64_t hold_ns)
 {
     COHERENCE_ASSERT(node < NODES_MAX);
     struct coherence *coherence = calloc(1, sizeof *coherence);
@@ -54,16 +56,17 @@ void coherence_fault(struct coherence *coherence, uint64_t page, bool write)
     }
 }
 
-/* ---- messages ------------------------------------------------------------------------------------------------------ */
+/* ---- messages -------------------------------------------------------------------------------- */
 
-static int message_page(struct coherence *coherence, unsigned from, enum wire_type type, const void *payload,
-                        size_t bytes)
+static int message_page(struct coherence *coherence, unsigned from, enum wire_type type,
+                        const void *payload, size_t bytes)
 {
     struct wire_page message;
     if (bytes < sizeof message)
         return -EPROTO;
     memcpy(&message, payload, sizeof message);
-    bool with_data = (type == WIRE_PAGE_GRANT || type == WIRE_PAGE_RETURN) && (message.flags & WIRE_PAGE_DATA);
+    bool with_data =
+        (type == WIRE_PAGE_GRANT || type == WIRE_PAGE_RETURN) && (message.flags & WIRE_PAGE_DATA);
     if (bytes != sizeof message + (with_data ? PAGE_BYTES : 0))
         return -EPROTO;
     if (message.page < PAGE_FIRST || message.page >= PAGE_END || message.state > PAGE_MODIFIED ||
@@ -82,8 +85,8 @@ static int message_page(struct coherence *coherence, unsigned from, enum wire_ty
     }
 }
 
-static int message_range(struct coherence *coherence, unsigned from, enum wire_type type, const void *payload,
-                         size_t bytes)
+static int message_range(struct coherence *coherence, unsigned from, enum wire_type type,
+                         const void *payload, size_t bytes)
 {
     struct wire_range range;
     if (bytes != sizeof range)
@@ -98,8 +101,8 @@ static int message_range(struct coherence *coherence, unsigned from, enum wire_t
     return coherence_peer_range(coherence, type, &range);
 }
 
-int coherence_message(struct coherence *coherence, unsigned from, enum wire_type type, const void *payload,
-                      size_t bytes)
+int coherence_message(struct coherence *coherence, unsigned from, enum wire_type type,
+                      const void *payload, size_t bytes)
 {
     bool home = coherence->node == HOME_NODE;
     if (home ? from >= NODES_MAX || !(coherence->nodes & NODE_BIT(from)) : from != HOME_NODE)
@@ -141,9 +144,10 @@ uint64_t coherence_tick(struct coherence *coherence)
     do {
         due_ns = UINT64_MAX;
         ready = NULL;
-        for (struct coherence_request *request = coherence->delayed; request != NULL && ready == NULL;
-             request = request->delayed_next) {
-            uint64_t left_ns = coherence_hold_left(coherence, coherence_table_find(coherence, request->page));
+        for (struct coherence_request *request = coherence->delayed;
+             request != NULL && ready == NULL; request = request->delayed_next) {
+            uint64_t left_ns =
+                coherence_hold_left(coherence, coherence_table_find(coherence, request->page));
             if (left_ns == 0)
                 ready = request;
             else if (left_ns < due_ns)
@@ -161,7 +165,7 @@ uint64_t coherence_tick(struct coherence *coherence)
     return due_ns;
 }
 
-/* ---- looking in ---------------------------------------------------------------------------------------------------- */
+/* ---- looking in ------------------------------------------------------------------------------ */
 
 void coherence_counters_read(const struct coherence *coherence, struct coherence_counters *out)
 {
@@ -181,7 +185,8 @@ enum page_state coherence_state(const struct coherence *coherence, uint64_t page
     return entry->state;
 }
 
-bool coherence_oldest_wait(const struct coherence *coherence, uint64_t *page, uint64_t *since_ns, unsigned *waits_for)
+bool coherence_oldest_wait(const struct coherence *coherence, uint64_t *page, uint64_t *since_ns,
+                           unsigned *waits_for)
 {
     const struct coherence_request *request = coherence->oldest;
     while (request != NULL && request->kind != KIND_REQUEST)

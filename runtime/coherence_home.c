@@ -1,24 +1,28 @@
 /*
- * The coherence protocol at home: the directory, which serialises what happens to a page, and home's own copy.
- * Not for ranges and freezing (coherence_job.c) nor for the caches of peers (coherence_peer.c).
+ * The coherence protocol at home: the directory, which serialises what happens to a page, and
+ * home's own copy. Not for ranges and freezing (coherence_job.c) nor for the caches of peers
+ * (coherence_peer.c).
  *
- * The requests for a page form a queue. One that needs something of peers recalls it and makes the page busy until all
- * have answered; then it is granted, and the next one starts. What can be granted at once never makes the page busy.
+ * The requests for a page form a queue. One that needs something of peers recalls it and makes the
+ * page busy until all have answered; then it is granted, and the next one starts. What can be
+ * granted at once never makes the page busy.
  */
 #include <errno.h>
 #include <string.h>
 
 #include "runtime/coherence_private.h"
 
-/* ---- home's own copy ----------------------------------------------------------------------------------------------- */
+/* ---- home's own copy ------------------------------------------------------------------------- */
 
 static bool home_owns(const struct coherence_page *page)
 {
     return page->holders == HOME_BIT && page->state == PAGE_MODIFIED;
 }
 
-/* Reads home's copy into the scratch page, read-only from then on: what is granted is what home keeps seeing. */
-static enum coherence_content home_read(struct coherence *coherence, struct coherence_page *page, uint64_t number)
+/* Reads home's copy into the scratch page, read-only from then on: what is granted is what home
+ * keeps seeing. */
+static enum coherence_content home_read(struct coherence *coherence, struct coherence_page *page,
+                                        uint64_t number)
 {
     bool owned = page->state == PAGE_MODIFIED;
     if (owned && coherence->operations.protect(coherence->context, number) != 0)
@@ -28,14 +32,16 @@ static enum coherence_content home_read(struct coherence *coherence, struct cohe
     return result < 0 ? CONTENT_GONE : result == 1 ? CONTENT_ZERO : CONTENT_DATA;
 }
 
-static void home_discard(struct coherence *coherence, struct coherence_page *page, uint64_t number, bool early)
+static void home_discard(struct coherence *coherence, struct coherence_page *page, uint64_t number,
+                         bool early)
 {
     int result = coherence->operations.discard(coherence->context, number);
     COHERENCE_ASSERT(result == 0 || result == -ENOENT);
     coherence_hold_end(coherence, page, early);
 }
 
-static int home_install(struct coherence *coherence, uint64_t number, const void *data, bool writable)
+static int home_install(struct coherence *coherence, uint64_t number, const void *data,
+                        bool writable)
 {
     int result = coherence->operations.install(coherence->context, number, data, writable);
     if (result != -EEXIST)
@@ -57,7 +63,7 @@ static void home_repair(struct coherence *coherence, uint64_t number)
         coherence->operations.wake(coherence->context, number);
 }
 
-/* ---- grants -------------------------------------------------------------------------------------------------------- */
+/* ---- grants ---------------------------------------------------------------------------------- */
 
 static void grant_send(struct coherence *coherence, const struct coherence_page *page,
                        const struct coherence_request *request, enum page_state state,
@@ -90,7 +96,8 @@ static void grant_read_home(struct coherence *coherence, struct coherence_page *
             coherence->operations.wake(coherence->context, request->page);
         return;
     }
-    if (home_install(coherence, request->page, data, false) != 0) { /* unmapped: the access that faulted will tell */
+    if (home_install(coherence, request->page, data, false) !=
+        0) { /* unmapped: the access that faulted will tell */
         coherence->operations.wake(coherence->context, request->page);
         if (page->holders == 0) {
             page->holders = HOME_BIT;
@@ -117,7 +124,8 @@ static void grant_read_peer(struct coherence *coherence, struct coherence_page *
             return;
         }
         if (content == CONTENT_ZERO && page->holders == HOME_BIT && !coherence->frozen) {
-            /* Memory that nobody has written yet: the peer's alone, and its first write needs no message. */
+            /* Memory that nobody has written yet: the peer's alone, and its first write needs no
+             * message. */
             home_discard(coherence, page, request->page, request->early);
             page->holders = NODE_BIT(request->node);
             page->state = PAGE_EXCLUSIVE;
@@ -155,8 +163,8 @@ static void grant_write_home(struct coherence *coherence, struct coherence_page 
 }
 
 static void grant_write_peer(struct coherence *coherence, struct coherence_page *page,
-                             const struct coherence_request *request, enum coherence_content content,
-                             const void *data)
+                             const struct coherence_request *request,
+                             enum coherence_content content, const void *data)
 {
     bool upgrade = (page->holders & NODE_BIT(request->node)) != 0;
     if (page->holders & HOME_BIT) {
@@ -205,7 +213,7 @@ void coherence_home_finish(struct coherence *coherence, struct coherence_page *p
         coherence_request_add(coherence, page, number, KIND_REQUEST, HOME_NODE, PAGE_MODIFIED);
 }
 
-/* ---- starting ------------------------------------------------------------------------------------------------------ */
+/* ---- starting -------------------------------------------------------------------------------- */
 
 void coherence_home_recall(struct coherence *coherence, const struct coherence_page *page,
                            struct coherence_request *request, unsigned node, bool with_data)
@@ -251,7 +259,8 @@ static bool request_start(struct coherence *coherence, struct coherence_page *pa
     } else {
         unsigned source = contents_here ? NODES_MAX : node_first(peers);
         for (; peers != 0; peers &= peers - 1)
-            coherence_home_recall(coherence, page, request, node_first(peers), node_first(peers) == source);
+            coherence_home_recall(coherence, page, request, node_first(peers),
+                                  node_first(peers) == source);
     }
     if (request->pending == 0) {
         coherence_home_finish(coherence, page, request, NULL);
@@ -262,7 +271,8 @@ static bool request_start(struct coherence *coherence, struct coherence_page *pa
     return false;
 }
 
-static bool request_blocked(const struct coherence *coherence, const struct coherence_request *request)
+static bool request_blocked(const struct coherence *coherence,
+                            const struct coherence_request *request)
 {
     if (coherence->frozen && request->node != HOME_NODE && request->state == PAGE_MODIFIED)
         return true;
@@ -281,7 +291,7 @@ void coherence_home_run(struct coherence *coherence, uint64_t number)
     }
 }
 
-/* ---- events -------------------------------------------------------------------------------------------------------- */
+/* ---- events ---------------------------------------------------------------------------------- */
 
 void coherence_home_fault(struct coherence *coherence, uint64_t number, bool write)
 {
@@ -301,41 +311,48 @@ void coherence_home_fault(struct coherence *coherence, uint64_t number, bool wri
         coherence->operations.wake(coherence->context, number);
         return;
     }
-    struct coherence_request *request = coherence_request_find(coherence, page, KIND_REQUEST, HOME_NODE);
+    struct coherence_request *request =
+        coherence_request_find(coherence, page, KIND_REQUEST, HOME_NODE);
     if (request != NULL) {
         request->upgrade_next |= write && request->state == PAGE_SHARED;
         return;
     }
-    *(here ? &coherence->counters.faults_upgrade
+    *(here    ? &coherence->counters.faults_upgrade
       : write ? &coherence->counters.faults_write
               : &coherence->counters.faults_read) += 1;
     coherence_hold_adapt(coherence, page);
-    coherence_request_add(coherence, page, number, KIND_REQUEST, HOME_NODE, write ? PAGE_MODIFIED : PAGE_SHARED);
+    coherence_request_add(coherence, page, number, KIND_REQUEST, HOME_NODE,
+                          write ? PAGE_MODIFIED : PAGE_SHARED);
     coherence_home_run(coherence, number);
 }
 
-int coherence_home_request(struct coherence *coherence, unsigned from, const struct wire_page *message)
+int coherence_home_request(struct coherence *coherence, unsigned from,
+                           const struct wire_page *message)
 {
     bool write = message->state == PAGE_MODIFIED;
     if (message->flags != 0 || (!write && message->state != PAGE_SHARED))
         return -EPROTO;
-    if (message->held > (write ? PAGE_SHARED : PAGE_LOST) || (message->held == PAGE_LOST) != (message->epoch == 0))
+    if (message->held > (write ? PAGE_SHARED : PAGE_LOST) ||
+        (message->held == PAGE_LOST) != (message->epoch == 0))
         return -EPROTO;
-    if (message->drops != coherence->range_done[from] || coherence->requests_of[from] >= REQUESTS_PER_NODE_MAX)
+    if (message->drops != coherence->range_done[from] ||
+        coherence->requests_of[from] >= REQUESTS_PER_NODE_MAX)
         return -EPROTO;
     if (coherence_job_forgets(coherence, from, message->page))
         return 0;
     struct coherence_page *page = coherence_table_get(coherence, message->page);
     if (coherence_request_find(coherence, page, KIND_REQUEST, from) != NULL)
         return -EPROTO;
-    if ((page->holders & NODE_BIT(from)) && (!write || page->state != PAGE_SHARED || message->held != PAGE_SHARED))
+    if ((page->holders & NODE_BIT(from)) &&
+        (!write || page->state != PAGE_SHARED || message->held != PAGE_SHARED))
         return -EPROTO; /* it has what it wants */
     coherence_request_add(coherence, page, message->page, KIND_REQUEST, from, message->state);
     coherence_home_run(coherence, message->page);
     return 0;
 }
 
-struct coherence_request *coherence_home_pending(const struct coherence *coherence, const struct coherence_page *page)
+struct coherence_request *coherence_home_pending(const struct coherence *coherence,
+                                                 const struct coherence_page *page)
 {
     if (page == NULL || !(page->flags & PAGE_BUSY))
         return NULL;
@@ -345,9 +362,11 @@ struct coherence_request *coherence_home_pending(const struct coherence *coheren
     return request;
 }
 
-/* The answer to a recall is what the directory says that the node has, or its first write came between. */
-static bool return_makes_sense(const struct coherence_page *page, const struct coherence_request *request,
-                               unsigned from, const struct wire_page *message)
+/* The answer to a recall is what the directory says that the node has, or its first write came
+ * between. */
+static bool return_makes_sense(const struct coherence_page *page,
+                               const struct coherence_request *request, unsigned from,
+                               const struct wire_page *message)
 {
     if (request == NULL || !(request->pending & NODE_BIT(from)))
         return false;
@@ -360,8 +379,9 @@ static bool return_makes_sense(const struct coherence_page *page, const struct c
     return message->held == page->state && message->epoch == page->epoch;
 }
 
-static void return_take(struct coherence *coherence, struct coherence_page *page, struct coherence_request *request,
-                        unsigned from, const struct wire_page *message, const void *data)
+static void return_take(struct coherence *coherence, struct coherence_page *page,
+                        struct coherence_request *request, unsigned from,
+                        const struct wire_page *message, const void *data)
 {
     request->pending &= ~NODE_BIT(from);
     page->epoch = message->epoch;
@@ -380,10 +400,11 @@ static void return_take(struct coherence *coherence, struct coherence_page *page
 }
 
 /*
- * The node could not install what it was granted. If it has been asked for the page since, this is the answer: it will
- * ignore the recall. Otherwise nobody but home may have the contents now.
+ * The node could not install what it was granted. If it has been asked for the page since, this is
+ * the answer: it will ignore the recall. Otherwise nobody but home may have the contents now.
  */
-static int return_gone(struct coherence *coherence, unsigned from, const struct wire_page *message, const void *data)
+static int return_gone(struct coherence *coherence, unsigned from, const struct wire_page *message,
+                       const void *data)
 {
     struct coherence_page *page = coherence_table_find(coherence, message->page);
     if (coherence_job_forgets(coherence, from, message->page) &&
@@ -407,8 +428,8 @@ static int return_gone(struct coherence *coherence, unsigned from, const struct 
     return 0;
 }
 
-int coherence_home_return(struct coherence *coherence, unsigned from, const struct wire_page *message,
-                          const void *data)
+int coherence_home_return(struct coherence *coherence, unsigned from,
+                          const struct wire_page *message, const void *data)
 {
     uint16_t contents = message->flags & (WIRE_PAGE_DATA | WIRE_PAGE_ZERO);
     if ((message->flags & ~(WIRE_PAGE_DATA | WIRE_PAGE_ZERO | WIRE_PAGE_GONE)) != 0 ||

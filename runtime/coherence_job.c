@@ -1,9 +1,10 @@
 /*
- * Jobs of the coherence protocol at home: dropping, protecting and recalling ranges, and freezing for a fork.
- * Not for what a range message does on a peer (coherence_peer.c).
+ * Jobs of the coherence protocol at home: dropping, protecting and recalling ranges, and freezing
+ * for a fork. Not for what a range message does on a peer (coherence_peer.c).
  *
- * One job is at work at a time, in the order in which they came. It waits until no page of its range is busy, and from its
- * start to its end no other request for the range begins, so that nothing is granted that the job has not seen.
+ * One job is at work at a time, in the order in which they came. It waits until no page of its
+ * range is busy, and from its start to its end no other request for the range begins, so that
+ * nothing is granted that the job has not seen.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -21,7 +22,8 @@ static bool job_covers(const struct coherence_job *job, uint64_t page)
     return page >= job->start && page < job->end;
 }
 
-bool coherence_job_blocks(const struct coherence *coherence, const struct coherence_request *request)
+bool coherence_job_blocks(const struct coherence *coherence,
+                          const struct coherence_request *request)
 {
     const struct coherence_job *job = coherence->jobs;
     return job != NULL && job->phase != PHASE_START && request->job == NULL && job_forgets(job) &&
@@ -39,7 +41,7 @@ bool coherence_job_forgets(struct coherence *coherence, unsigned node, uint64_t 
     return true;
 }
 
-/* ---- phases -------------------------------------------------------------------------------------------------------- */
+/* ---- phases ---------------------------------------------------------------------------------- */
 
 static void job_start(struct coherence *coherence, struct coherence_job *job)
 {
@@ -60,13 +62,15 @@ static void job_start(struct coherence *coherence, struct coherence_job *job)
         if (request->node == HOME_NODE || request->pending != 0 || !job_covers(job, request->page))
             continue;
         job->nodes |= NODE_BIT(request->node);
-        coherence_request_remove(coherence, coherence_table_find(coherence, request->page), request);
+        coherence_request_remove(coherence, coherence_table_find(coherence, request->page),
+                                 request);
     }
 }
 
 static bool job_drained(const struct coherence *coherence, const struct coherence_job *job)
 {
-    for (const struct coherence_request *request = coherence->oldest; request != NULL; request = request->newer)
+    for (const struct coherence_request *request = coherence->oldest; request != NULL;
+         request = request->newer)
         if (request->pending != 0 && job_covers(job, request->page))
             return false;
     return true;
@@ -86,7 +90,8 @@ static bool job_collect(struct coherence *coherence, struct coherence_job *job)
     while ((block = coherence_table_block(coherence, job->cursor, job->end)) != NULL) {
         if (job->cursor < block->first)
             job->cursor = block->first;
-        uint64_t last = block->first + BLOCK_PAGES < job->end ? block->first + BLOCK_PAGES : job->end;
+        uint64_t last =
+            block->first + BLOCK_PAGES < job->end ? block->first + BLOCK_PAGES : job->end;
         while (job->cursor < last) {
             if (job->in_flight >= JOB_PAGES_MAX)
                 return false;
@@ -107,11 +112,13 @@ static bool job_collect(struct coherence *coherence, struct coherence_job *job)
     return job->in_flight == 0;
 }
 
-/* Home's copies of what is dropped: those that are current stay for home to unmap or to clear, the others go. */
+/* Home's copies of what is dropped: those that are current stay for home to unmap or to clear, the
+ * others go. */
 static void job_forget(struct coherence *coherence, struct coherence_job *job)
 {
     struct coherence_block *block;
-    for (uint64_t at = job->start; (block = coherence_table_block(coherence, at, job->end)) != NULL;) {
+    for (uint64_t at = job->start;
+         (block = coherence_table_block(coherence, at, job->end)) != NULL;) {
         for (unsigned i = 0; i < BLOCK_PAGES; i++) {
             struct coherence_page *page = &block->pages[i];
             if (!job_covers(job, block->first + i))
@@ -146,7 +153,8 @@ static void job_send(struct coherence *coherence, struct coherence_job *job)
         _Static_assert(sizeof message == sizeof range, "a range travels as a page does");
         memcpy(&message, &range, sizeof message);
         coherence->operations.send(coherence->context, node,
-                                   job->type == JOB_PROTECT ? WIRE_RANGE_PROTECT : WIRE_RANGE_DROP, &message, NULL);
+                                   job->type == JOB_PROTECT ? WIRE_RANGE_PROTECT : WIRE_RANGE_DROP,
+                                   &message, NULL);
     }
 }
 
@@ -213,10 +221,10 @@ void coherence_jobs_advance(struct coherence *coherence)
     coherence->advancing = false;
 }
 
-/* ---- entry points -------------------------------------------------------------------------------------------------- */
+/* ---- entry points ---------------------------------------------------------------------------- */
 
-static void job_add(struct coherence *coherence, enum coherence_job_type type, uint64_t start, uint64_t end,
-                    uint32_t protection, uint64_t nodes, void *handle)
+static void job_add(struct coherence *coherence, enum coherence_job_type type, uint64_t start,
+                    uint64_t end, uint32_t protection, uint64_t nodes, void *handle)
 {
     COHERENCE_ASSERT(coherence->node == HOME_NODE && start <= end);
     struct coherence_job *job = calloc(1, sizeof *job);
@@ -242,18 +250,20 @@ static void job_add(struct coherence *coherence, enum coherence_job_type type, u
     coherence_jobs_advance(coherence);
 }
 
-void coherence_drop(struct coherence *coherence, uint64_t start, uint64_t end, uint64_t nodes, void *job)
+void coherence_drop(struct coherence *coherence, uint64_t start, uint64_t end, uint64_t nodes,
+                    void *job)
 {
     job_add(coherence, JOB_DROP, start, end, 0, nodes, job);
 }
 
-void coherence_protect(struct coherence *coherence, uint64_t start, uint64_t end, uint32_t protection,
-                       uint64_t nodes, void *job)
+void coherence_protect(struct coherence *coherence, uint64_t start, uint64_t end,
+                       uint32_t protection, uint64_t nodes, void *job)
 {
     job_add(coherence, JOB_PROTECT, start, end, protection, nodes, job);
 }
 
-void coherence_recall(struct coherence *coherence, uint64_t start, uint64_t end, uint64_t nodes, void *job)
+void coherence_recall(struct coherence *coherence, uint64_t start, uint64_t end, uint64_t nodes,
+                      void *job)
 {
     job_add(coherence, JOB_RECALL, start, end, 0, nodes, job);
 }
@@ -271,12 +281,13 @@ void coherence_thaw(struct coherence *coherence)
     coherence_jobs_advance(coherence);
 }
 
-int coherence_job_range_done(struct coherence *coherence, unsigned from, const struct wire_range *range)
+int coherence_job_range_done(struct coherence *coherence, unsigned from,
+                             const struct wire_range *range)
 {
     struct coherence_job *job = coherence->jobs;
     if (job == NULL || job->phase != PHASE_WAIT || !(job->waiting & NODE_BIT(from)) ||
-        range->sequence != coherence->range_sent[from] || range->start != job->start << PAGE_SHIFT ||
-        range->end != job->end << PAGE_SHIFT)
+        range->sequence != coherence->range_sent[from] ||
+        range->start != job->start << PAGE_SHIFT || range->end != job->end << PAGE_SHIFT)
         return -EPROTO;
     job->waiting &= ~NODE_BIT(from);
     coherence->range_done[from] = range->sequence;

@@ -1,6 +1,7 @@
 /*
  * Nodes of the coherence protocol at home: joining, and what to do about pages when one is gone.
- * Not for telling the user (the monitor does) nor for noticing that a node is gone (the channel does).
+ * Not for telling the user (the monitor does) nor for noticing that a node is gone (the channel
+ * does).
  */
 #include "runtime/coherence_private.h"
 
@@ -13,8 +14,9 @@ void coherence_node_add(struct coherence *coherence, unsigned node)
 }
 
 /*
- * What the node asked for and did not get. Recalls for it that are under way cannot be undone, so home takes the page in
- * its place. Returns the pages that are lost: the node was upgrading the copy from which all others were to vanish.
+ * What the node asked for and did not get. Recalls for it that are under way cannot be undone, so
+ * home takes the page in its place. Returns the pages that are lost: the node was upgrading the
+ * copy from which all others were to vanish.
  */
 static size_t requests_of_lost(struct coherence *coherence, unsigned node)
 {

@@ -1,9 +1,10 @@
 /*
- * The coherence protocol on a peer: a cache that asks home for pages and gives them up when home recalls them.
- * Not for the directory (coherence_home.c). A peer talks to home only.
+ * The coherence protocol on a peer: a cache that asks home for pages and gives them up when home
+ * recalls them. Not for the directory (coherence_home.c). A peer talks to home only.
  *
- * Home's messages come in the order in which home decided them, and home has at most one recall under way to a node for a
- * page, so a recall finds the copy it means, or none: then the copy went back by itself, because it could not be installed.
+ * Home's messages come in the order in which home decided them, and home has at most one recall
+ * under way to a node for a page, so a recall finds the copy it means, or none: then the copy went
+ * back by itself, because it could not be installed.
  */
 #include <errno.h>
 #include <string.h>
@@ -23,7 +24,8 @@ static void peer_request_send(struct coherence *coherence, const struct coherenc
     coherence->operations.send(coherence->context, HOME_NODE, WIRE_PAGE_REQUEST, &message, NULL);
 }
 
-/* Exclusive becomes modified without a message: nobody else has a copy, and the answer to a recall will tell. */
+/* Exclusive becomes modified without a message: nobody else has a copy, and the answer to a recall
+ * will tell. */
 static void peer_modify(struct coherence *coherence, struct coherence_page *page, uint64_t number)
 {
     COHERENCE_ASSERT(page->state == PAGE_EXCLUSIVE);
@@ -36,9 +38,10 @@ static void peer_modify(struct coherence *coherence, struct coherence_page *page
 }
 
 /*
- * A fault that was on its way when a range message unmapped its page would take a page from home for nothing, perhaps one
- * that was just recalled. Told from others by asking for the mapping, which costs a system call; so only in the hull of
- * what was dropped lately, until any fault from before must have come.
+ * A fault that was on its way when a range message unmapped its page would take a page from home
+ * for nothing, perhaps one that was just recalled. Told from others by asking for the mapping,
+ * which costs a system call; so only in the hull of what was dropped lately, until any fault from
+ * before must have come.
  */
 static bool fault_is_stale(struct coherence *coherence, uint64_t number)
 {
@@ -64,7 +67,8 @@ void coherence_peer_fault(struct coherence *coherence, uint64_t number, bool wri
         peer_modify(coherence, page, number);
         return;
     }
-    struct coherence_request *request = coherence_request_find(coherence, page, KIND_REQUEST, coherence->node);
+    struct coherence_request *request =
+        coherence_request_find(coherence, page, KIND_REQUEST, coherence->node);
     if (request != NULL) {
         request->upgrade_next |= write && request->state == PAGE_SHARED;
         return;
@@ -82,9 +86,10 @@ void coherence_peer_fault(struct coherence *coherence, uint64_t number, bool wri
     peer_request_send(coherence, page, request);
 }
 
-/* ---- grants -------------------------------------------------------------------------------------------------------- */
+/* ---- grants ---------------------------------------------------------------------------------- */
 
-static bool grant_makes_sense(const struct coherence_page *page, const struct coherence_request *request,
+static bool grant_makes_sense(const struct coherence_page *page,
+                              const struct coherence_request *request,
                               const struct wire_page *message)
 {
     switch (message->flags) {
@@ -108,7 +113,8 @@ static bool grant_makes_sense(const struct coherence_page *page, const struct co
 }
 
 /* The mapping went while the page was under way: home must not believe that the page is here. */
-static void peer_give_back(struct coherence *coherence, const struct wire_page *grant, const void *data)
+static void peer_give_back(struct coherence *coherence, const struct wire_page *grant,
+                           const void *data)
 {
     struct wire_page message = {
         .page = grant->page,
@@ -122,7 +128,8 @@ static void peer_give_back(struct coherence *coherence, const struct wire_page *
     coherence->operations.wake(coherence->context, grant->page);
 }
 
-static int peer_install(struct coherence *coherence, uint64_t number, const void *data, bool writable)
+static int peer_install(struct coherence *coherence, uint64_t number, const void *data,
+                        bool writable)
 {
     int result = coherence->operations.install(coherence->context, number, data, writable);
     if (result != -EEXIST)
@@ -134,11 +141,13 @@ static int peer_install(struct coherence *coherence, uint64_t number, const void
     return result;
 }
 
-int coherence_peer_grant(struct coherence *coherence, const struct wire_page *message, const void *data)
+int coherence_peer_grant(struct coherence *coherence, const struct wire_page *message,
+                         const void *data)
 {
     struct coherence_page *page = coherence_table_find(coherence, message->page);
     struct coherence_request *request =
-        page != NULL ? coherence_request_find(coherence, page, KIND_REQUEST, coherence->node) : NULL;
+        page != NULL ? coherence_request_find(coherence, page, KIND_REQUEST, coherence->node)
+                     : NULL;
     if (request == NULL || !grant_makes_sense(page, request, message))
         return -EPROTO;
     bool upgrade_next = request->upgrade_next;
@@ -168,16 +177,17 @@ int coherence_peer_grant(struct coherence *coherence, const struct wire_page *me
     page->epoch = epoch;
     coherence_hold_start(coherence, page);
     if (upgrade_next) {
-        request = coherence_request_add(coherence, page, message->page, KIND_REQUEST, coherence->node, PAGE_MODIFIED);
+        request = coherence_request_add(coherence, page, message->page, KIND_REQUEST,
+                                        coherence->node, PAGE_MODIFIED);
         peer_request_send(coherence, page, request);
     }
     return 0;
 }
 
-/* ---- recalls ------------------------------------------------------------------------------------------------------- */
+/* ---- recalls --------------------------------------------------------------------------------- */
 
-static void recall_carry_out(struct coherence *coherence, struct coherence_page *page, uint64_t number,
-                             enum page_state fall_back, bool with_data, bool early)
+static void recall_carry_out(struct coherence *coherence, struct coherence_page *page,
+                             uint64_t number, enum page_state fall_back, bool with_data, bool early)
 {
     struct wire_page message = {
         .page = number,
@@ -215,7 +225,8 @@ int coherence_peer_recall(struct coherence *coherence, const struct wire_page *m
         return -EPROTO;
     struct coherence_page *page = coherence_table_find(coherence, message->page);
     if (page == NULL || page->state == PAGE_LOST)
-        return 0; /* it went back by itself, and home has taken, or will take, that for the answer */
+        return 0; /* it went back by itself, and home has taken, or will take, that for the answer
+                   */
     if (!with_data && (message->state == PAGE_SHARED || page->state != PAGE_SHARED))
         return -EPROTO; /* contents would be lost, or nothing happen */
     if (page->state == PAGE_SHARED && message->epoch != page->epoch)
@@ -226,8 +237,8 @@ int coherence_peer_recall(struct coherence *coherence, const struct wire_page *m
         recall_carry_out(coherence, page, message->page, message->state, with_data, false);
         return 0;
     }
-    struct coherence_request *recall = coherence_request_add(coherence, page, message->page, KIND_RECALL,
-                                                             coherence->node, message->state);
+    struct coherence_request *recall = coherence_request_add(
+        coherence, page, message->page, KIND_RECALL, coherence->node, message->state);
     recall->with_data = with_data;
     coherence_request_delay(coherence, recall);
     return 0;
@@ -241,7 +252,7 @@ void coherence_peer_release(struct coherence *coherence, struct coherence_reques
     coherence_request_remove(coherence, page, recall);
 }
 
-/* ---- ranges -------------------------------------------------------------------------------------------------------- */
+/* ---- ranges ---------------------------------------------------------------------------------- */
 
 static void range_remember(struct coherence *coherence, uint64_t start, uint64_t end)
 {
@@ -267,7 +278,8 @@ static void range_release_recalls(struct coherence *coherence, uint64_t start, u
     }
 }
 
-/* Home has forgotten, or will ignore, what was asked for in the range. The faults come again if the mapping does. */
+/* Home has forgotten, or will ignore, what was asked for in the range. The faults come again if the
+ * mapping does. */
 static void range_forget_requests(struct coherence *coherence, uint64_t start, uint64_t end)
 {
     struct coherence_request *next;
@@ -281,7 +293,8 @@ static void range_forget_requests(struct coherence *coherence, uint64_t start, u
     }
 }
 
-int coherence_peer_range(struct coherence *coherence, enum wire_type type, const struct wire_range *range)
+int coherence_peer_range(struct coherence *coherence, enum wire_type type,
+                         const struct wire_range *range)
 {
     if (range->sequence != coherence->ranges + 1)
         return -EPROTO;

@@ -1,6 +1,6 @@
 /*
- * The page table of the coherence protocol: a root of branches (8 GiB), of blocks (2 MiB), of pages; 12 KiB a block.
- * Not for what a page's fields mean: coherence_home.c and coherence_peer.c.
+ * The page table of the coherence protocol: a root of branches (8 GiB), of blocks (2 MiB), of
+ * pages; 12 KiB a block. Not for what a page's fields mean: coherence_home.c and coherence_peer.c.
  */
 #include <stdlib.h>
 
@@ -62,7 +62,8 @@ struct coherence_page *coherence_table_get(struct coherence *coherence, uint64_t
     return &(*block)->pages[page & (BLOCK_PAGES - 1)];
 }
 
-struct coherence_block *coherence_table_block(const struct coherence *coherence, uint64_t page, uint64_t end)
+struct coherence_block *coherence_table_block(const struct coherence *coherence, uint64_t page,
+                                              uint64_t end)
 {
     while (page < end) {
         const struct coherence_branch *branch = coherence->branches[page >> BRANCH_PAGES_SHIFT];

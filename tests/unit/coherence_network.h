@@ -1,9 +1,11 @@
 /*
- * A simulated network of nodes that run the coherence protocol: memory, threads that fault, streams that delay, and an
- * oracle that knows what every read must return. Not for malformed messages: test_coherence.c makes those itself.
+ * A simulated network of nodes that run the coherence protocol: memory, threads that fault, streams
+ * that delay, and an oracle that knows what every read must return. Not for malformed messages:
+ * test_coherence.c makes those itself.
  *
- * Time is simulated and everything is drawn from one seed. A thread's operation reads or writes words of one to four pages
- * at once, as an instruction does: it runs when all of them are there, and faults on the first that is not.
+ * Time is simulated and everything is drawn from one seed. A thread's operation reads or writes
+ * words of one to four pages at once, as an instruction does: it runs when all of them are there,
+ * and faults on the first that is not.
  */
 #ifndef COHERENCE_NETWORK_H
 #define COHERENCE_NETWORK_H
@@ -24,7 +26,8 @@
 #define SIM_PAGES   24
 #define SIM_THREADS 4 /* on each node */
 #define SIM_WORDS   8 /* of a page that are used */
-#define SIM_FIRST   ((SPAN_ZONE_START >> PAGE_SHIFT) + 512 * 7 - SIM_PAGES / 2 - 16) /* across two blocks */
+#define SIM_FIRST                                                                                  \
+    ((SPAN_ZONE_START >> PAGE_SHIFT) + 512 * 7 - SIM_PAGES / 2 - 16) /* across two blocks */
 #define SIM_SPAN    4
 #define SIM_WAIT_NS 400000000ull /* no operation takes longer, in simulated time */
 
@@ -87,11 +90,11 @@ struct sim_node {
 struct sim_shape {
     unsigned peers, threads, pages;
     uint64_t hold_ns;
-    unsigned write_share;   /* of accesses, in 1/1000 */
-    unsigned span_share;    /* of operations that need several pages */
-    unsigned job_share;     /* of operations that start a job, when none runs */
-    unsigned gone_share;    /* of installs that find no mapping */
-    uint64_t latency_ns;    /* of a message, mean */
+    unsigned write_share; /* of accesses, in 1/1000 */
+    unsigned span_share;  /* of operations that need several pages */
+    unsigned job_share;   /* of operations that start a job, when none runs */
+    unsigned gone_share;  /* of installs that find no mapping */
+    uint64_t latency_ns;  /* of a message, mean */
 };
 
 struct sim {
@@ -103,17 +106,17 @@ struct sim {
     size_t heap_count, heap_capacity;
     struct sim_job job;
     uint64_t oracle[SIM_PAGES][SIM_WORDS];
-    uint64_t written; /* value of the last write */
-    bool loose[SIM_PAGES]; /* being dropped: anything may be read */
+    uint64_t written;         /* value of the last write */
+    bool loose[SIM_PAGES];    /* being dropped: anything may be read */
     bool doubtful[SIM_PAGES]; /* a node died: the latest contents, or all zero */
     size_t lost, lost_seen;
     uint32_t epoch[SIM_PAGES];
     unsigned writer[SIM_PAGES];
     bool frozen;
-    bool fuzzed;   /* messages are made up: of what nodes agree on, nothing is expected */
-    bool alone;    /* nothing is delivered */
-    bool refused;  /* a fuzzed message was */
-    bool resting;  /* threads end what they do and begin nothing */
+    bool fuzzed;      /* messages are made up: of what nodes agree on, nothing is expected */
+    bool alone;       /* nothing is delivered */
+    bool refused;     /* a fuzzed message was */
+    bool resting;     /* threads end what they do and begin nothing */
     unsigned in_call; /* node whose coherence is at work + 1: operations must not nest */
     uint64_t operations, faults, jobs, gone, longest_ns, messages, operations_of[SIM_NODES];
 };
@@ -121,17 +124,18 @@ struct sim {
 static _Noreturn void sim_fail(const struct sim *sim, const char *format, ...)
 {
     va_list arguments;
-    fprintf(stderr, "simulation at %" PRIu64 " ns, operation %" PRIu64 ": ", sim->now_ns, sim->operations);
+    fprintf(stderr, "simulation at %" PRIu64 " ns, operation %" PRIu64 ": ", sim->now_ns,
+            sim->operations);
     va_start(arguments, format);
     vfprintf(stderr, format, arguments);
     va_end(arguments);
     fputc('\n', stderr);
     abort();
 }
-#define SIM_ASSERT(sim, condition, ...) \
-    do { \
-        if (!(condition)) \
-            sim_fail(sim, __VA_ARGS__); \
+#define SIM_ASSERT(sim, condition, ...)                                                            \
+    do {                                                                                           \
+        if (!(condition))                                                                          \
+            sim_fail(sim, __VA_ARGS__);                                                            \
     } while (0)
 
 static uint64_t sim_random(struct sim *sim)
@@ -152,7 +156,7 @@ static bool sim_chance(struct sim *sim, unsigned in_1000)
     return sim_below(sim, 1000) < in_1000;
 }
 
-/* ---- events -------------------------------------------------------------------------------------------------------- */
+/* ---- events ---------------------------------------------------------------------------------- */
 
 static bool event_before(const struct sim_event *a, const struct sim_event *b)
 {
@@ -193,11 +197,13 @@ static struct sim_event event_take(struct sim *sim)
 
 static void thread_schedule(struct sim *sim, unsigned node, unsigned thread, uint64_t in_ns)
 {
-    event_add(sim, (struct sim_event){.at_ns = sim->now_ns + in_ns, .type = EVENT_THREAD, .node = (uint8_t)node,
+    event_add(sim, (struct sim_event){.at_ns = sim->now_ns + in_ns,
+                                      .type = EVENT_THREAD,
+                                      .node = (uint8_t)node,
                                       .other = (uint8_t)thread});
 }
 
-/* ---- operations ---------------------------------------------------------------------------------------------------- */
+/* ---- operations ------------------------------------------------------------------------------ */
 
 static struct sim_page *sim_page(struct sim_node *node, uint64_t page)
 {
@@ -205,7 +211,8 @@ static struct sim_page *sim_page(struct sim_node *node, uint64_t page)
     SIM_ASSERT(node->sim, known || node->sim->fuzzed, "page %" PRIx64, page);
     if (!known)
         return &node->other;
-    SIM_ASSERT(node->sim, node->sim->in_call == node->number + 1, "operation of node %u out of turn", node->number);
+    SIM_ASSERT(node->sim, node->sim->in_call == node->number + 1,
+               "operation of node %u out of turn", node->number);
     return &node->pages[page - SIM_FIRST];
 }
 
@@ -219,7 +226,8 @@ static void operation_wake(void *context, uint64_t number)
         if (node->threads[i].blocked != page)
             continue;
         node->threads[i].blocked = -1;
-        thread_schedule(sim, node->number, i, sim_chance(sim, 100) ? sim_below(sim, 100000) : sim_below(sim, 3000));
+        thread_schedule(sim, node->number, i,
+                        sim_chance(sim, 100) ? sim_below(sim, 100000) : sim_below(sim, 3000));
     }
 }
 
@@ -230,20 +238,27 @@ static void sim_check_permission(struct sim *sim, unsigned page)
     unsigned present = 0, writable = 0;
     for (unsigned i = 0; i <= sim->shape.peers; i++) {
         present += sim->nodes[i].alive && sim->nodes[i].pages[page].present;
-        writable += sim->nodes[i].alive && sim->nodes[i].pages[page].present && sim->nodes[i].pages[page].writable;
+        writable += sim->nodes[i].alive && sim->nodes[i].pages[page].present &&
+                    sim->nodes[i].pages[page].writable;
     }
-    SIM_ASSERT(sim, writable == 0 || present == 1, "page %u: %u copies, %u of them writable", page, present, writable);
+    SIM_ASSERT(sim, writable == 0 || present == 1, "page %u: %u copies, %u of them writable", page,
+               present, writable);
 }
 
-static void operation_send(void *context, unsigned to, enum wire_type type, const struct wire_page *message,
-                           const void *data)
+static void operation_send(void *context, unsigned to, enum wire_type type,
+                           const struct wire_page *message, const void *data)
 {
     struct sim_node *node = context;
     struct sim *sim = node->sim;
-    SIM_ASSERT(sim, to <= sim->shape.peers && (node->number == 0) != (to == 0) && sim->nodes[to].alive,
+    SIM_ASSERT(sim,
+               to <= sim->shape.peers && (node->number == 0) != (to == 0) && sim->nodes[to].alive,
                "node %u sends to %u", node->number, to);
     if (sim->alone)
         return;
+    SIM_ASSERT(sim,
+               type != WIRE_PAGE_REQUEST || sim->fuzzed || sim->shape.gone_share != 0 ||
+                   node->pages[message->page - SIM_FIRST].mapped,
+               "node %u asks for a page that it has unmapped", node->number);
     struct sim_stream *stream = &sim->streams[node->number][to];
     struct sim_message *copy = malloc(sizeof *copy);
     if (sim->fuzzed)
@@ -265,7 +280,9 @@ static void operation_send(void *context, unsigned to, enum wire_type type, cons
         stream->last = &stream->first;
     *stream->last = copy;
     stream->last = &copy->next;
-    event_add(sim, (struct sim_event){.at_ns = copy->at_ns, .type = EVENT_MESSAGE, .node = (uint8_t)node->number,
+    event_add(sim, (struct sim_event){.at_ns = copy->at_ns,
+                                      .type = EVENT_MESSAGE,
+                                      .node = (uint8_t)node->number,
                                       .other = (uint8_t)to});
 }
 
@@ -282,7 +299,8 @@ static int operation_unprotect(void *context, uint64_t number)
     struct sim_page *page = sim_page(node, number);
     if (!page->mapped)
         return -ENOENT;
-    SIM_ASSERT(node->sim, node->sim->fuzzed || page->present, "node %u unprotects page %" PRIu64 ", which is not there", node->number,
+    SIM_ASSERT(node->sim, node->sim->fuzzed || page->present,
+               "node %u unprotects page %" PRIu64 ", which is not there", node->number,
                number - SIM_FIRST);
     page->writable = true;
     sim_check_permission(node->sim, (unsigned)(number - SIM_FIRST));
@@ -294,7 +312,8 @@ static int operation_install(void *context, uint64_t number, const void *data, b
 {
     struct sim_node *node = context;
     struct sim_page *page = sim_page(node, number);
-    if (page->mapped && !page->present && node->number != 0 && sim_chance(node->sim, node->sim->shape.gone_share)) {
+    if (page->mapped && !page->present && node->number != 0 &&
+        sim_chance(node->sim, node->sim->shape.gone_share)) {
         page->mapped = false;
         node->sim->gone++;
     }
@@ -337,8 +356,8 @@ static int operation_discard(void *context, uint64_t number)
 {
     struct sim_node *node = context;
     struct sim_page *page = sim_page(node, number);
-    SIM_ASSERT(node->sim, node->sim->fuzzed || !page->present || !page->writable, "node %u discards page %" PRIu64 " unprotected",
-               node->number, number - SIM_FIRST);
+    SIM_ASSERT(node->sim, node->sim->fuzzed || !page->present || !page->writable,
+               "node %u discards page %" PRIu64 " unprotected", node->number, number - SIM_FIRST);
     page->present = false;
     return page->mapped ? 0 : -ENOENT;
 }
@@ -359,9 +378,12 @@ static void operation_range(void *context, enum wire_type type, const struct wir
         return;
     }
     SIM_ASSERT(sim, node->number != 0 && sim->job.running, "range message without a job");
-    SIM_ASSERT(sim, (type == WIRE_RANGE_PROTECT) == (sim->job.kind == 'p'), "range message of another type");
-    SIM_ASSERT(sim, range->start >> PAGE_SHIFT == sim->job.start + SIM_FIRST &&
-               range->end >> PAGE_SHIFT == sim->job.end + SIM_FIRST, "another range");
+    SIM_ASSERT(sim, (type == WIRE_RANGE_PROTECT) == (sim->job.kind == 'p'),
+               "range message of another type");
+    SIM_ASSERT(sim,
+               range->start >> PAGE_SHIFT == sim->job.start + SIM_FIRST &&
+                   range->end >> PAGE_SHIFT == sim->job.end + SIM_FIRST,
+               "another range");
     if (type == WIRE_RANGE_PROTECT)
         return;
     for (unsigned i = sim->job.start; i < sim->job.end; i++)
@@ -374,7 +396,9 @@ static void sim_check_home(struct sim *sim, unsigned page, bool alone)
     const struct sim_page *home = &sim->nodes[0].pages[page];
     if (sim->fuzzed)
         return;
-    SIM_ASSERT(sim, home->present || coherence_state(sim->nodes[0].coherence, page + SIM_FIRST, NULL) == PAGE_MODIFIED,
+    SIM_ASSERT(sim,
+               home->present || coherence_state(sim->nodes[0].coherence, page + SIM_FIRST, NULL) ==
+                                    PAGE_MODIFIED,
                "page %u is not at home", page);
     for (unsigned i = 0; i < SIM_WORDS && !sim->doubtful[page]; i++) {
         uint64_t value = home->present ? home->words[i] : 0;
@@ -391,7 +415,8 @@ static void operation_done(void *context, void *handle)
 {
     struct sim_node *node = context;
     struct sim *sim = node->sim;
-    SIM_ASSERT(sim, handle == &sim->job && sim->job.running && node->number == 0, "a job is done twice");
+    SIM_ASSERT(sim, handle == &sim->job && sim->job.running && node->number == 0,
+               "a job is done twice");
     for (unsigned i = sim->job.start; i < sim->job.end; i++) {
         switch (sim->job.kind) {
         case 'd':
@@ -406,7 +431,9 @@ static void operation_done(void *context, void *handle)
             break;
         case 'r':
             sim_check_home(sim, i, true);
-            SIM_ASSERT(sim, sim->fuzzed || coherence_state(node->coherence, i + SIM_FIRST, NULL) == PAGE_MODIFIED,
+            SIM_ASSERT(sim,
+                       sim->fuzzed ||
+                           coherence_state(node->coherence, i + SIM_FIRST, NULL) == PAGE_MODIFIED,
                        "page %u is not modified at home", i);
             break;
         case 'f':
@@ -416,7 +443,8 @@ static void operation_done(void *context, void *handle)
     }
     if (sim->job.kind == 'f') {
         sim->frozen = true;
-        event_add(sim, (struct sim_event){.at_ns = sim->now_ns + sim_below(sim, 300000), .type = EVENT_THAW});
+        event_add(sim, (struct sim_event){.at_ns = sim->now_ns + sim_below(sim, 300000),
+                                          .type = EVENT_THAW});
     }
     sim->job.running = false;
     sim->jobs++;
@@ -435,12 +463,14 @@ static const struct coherence_operations sim_operations = {
     .done = operation_done,
 };
 
-/* ---- threads ------------------------------------------------------------------------------------------------------- */
+/* ---- threads --------------------------------------------------------------------------------- */
 
 static void thread_choose(struct sim *sim, struct sim_thread *thread)
 {
-    unsigned limit = sim_chance(sim, 300) ? sim->shape.pages : 1 + (sim->shape.pages - 1) / 4; /* some are hot */
-    thread->count = sim_chance(sim, sim->shape.span_share) ? 2 + (unsigned)sim_below(sim, SIM_SPAN - 1) : 1;
+    unsigned limit =
+        sim_chance(sim, 300) ? sim->shape.pages : 1 + (sim->shape.pages - 1) / 4; /* some are hot */
+    thread->count =
+        sim_chance(sim, sim->shape.span_share) ? 2 + (unsigned)sim_below(sim, SIM_SPAN - 1) : 1;
     if (thread->count > sim->shape.pages)
         thread->count = sim->shape.pages;
     unsigned first = (unsigned)sim_below(sim, limit);
@@ -458,8 +488,9 @@ static void thread_choose(struct sim *sim, struct sim_thread *thread)
 }
 
 /*
- * After a death: all of the latest, or all zero and told. A sharer may read the latest yet while the recall that takes it
- * without contents is on its way, for the node that was to send them is dead; so doubt ends with the next write.
+ * After a death: all of the latest, or all zero and told. A sharer may read the latest yet while
+ * the recall that takes it without contents is on its way, for the node that was to send them is
+ * dead; so doubt ends with the next write.
  */
 static void page_settle(struct sim *sim, unsigned page, const struct sim_page *copy, bool write)
 {
@@ -477,7 +508,8 @@ static void page_settle(struct sim *sim, unsigned page, const struct sim_page *c
     sim->doubtful[page] = !write;
 }
 
-static void thread_access(struct sim *sim, struct sim_node *node, const struct sim_thread *thread, unsigned i)
+static void thread_access(struct sim *sim, struct sim_node *node, const struct sim_thread *thread,
+                          unsigned i)
 {
     unsigned page = thread->pages[i];
     struct sim_page *copy = &node->pages[page];
@@ -487,16 +519,20 @@ static void thread_access(struct sim *sim, struct sim_node *node, const struct s
     if (sim->doubtful[page])
         page_settle(sim, page, copy, thread->writes[i]);
     uint64_t expected = sim->oracle[page][thread->word];
-    SIM_ASSERT(sim, copy->words[thread->word] == expected, "node %u reads %" PRIu64 " from page %u, not %" PRIu64,
-               node->number, copy->words[thread->word], page, expected);
+    SIM_ASSERT(sim, copy->words[thread->word] == expected,
+               "node %u reads %" PRIu64 " from page %u, not %" PRIu64, node->number,
+               copy->words[thread->word], page, expected);
     uint32_t epoch;
     enum page_state state = coherence_state(node->coherence, page + SIM_FIRST, &epoch);
-    SIM_ASSERT(sim, epoch >= sim->epoch[page], "page %u: epoch %u after %u", page, epoch, sim->epoch[page]);
-    SIM_ASSERT(sim, state >= (thread->writes[i] ? PAGE_MODIFIED : PAGE_SHARED), "page %u is used in state %d", page,
-               state);
+    SIM_ASSERT(sim, epoch >= sim->epoch[page], "page %u: epoch %u after %u", page, epoch,
+               sim->epoch[page]);
+    SIM_ASSERT(sim, state >= (thread->writes[i] ? PAGE_MODIFIED : PAGE_SHARED),
+               "page %u is used in state %d", page, state);
     if (!thread->writes[i])
         return;
-    SIM_ASSERT(sim, sim->writer[page] == node->number || sim->writer[page] == SIM_NODES || epoch > sim->epoch[page],
+    SIM_ASSERT(sim,
+               sim->writer[page] == node->number || sim->writer[page] == SIM_NODES ||
+                   epoch > sim->epoch[page],
                "page %u: written twice in epoch %u", page, epoch);
     SIM_ASSERT(sim, !sim->frozen || node->number == 0, "node %u writes while frozen", node->number);
     sim->writer[page] = node->number;
@@ -520,7 +556,8 @@ static void thread_step(struct sim *sim, unsigned number, unsigned index)
         if (copy->present && (copy->writable || !thread->writes[i]))
             continue;
         if (!copy->mapped) { /* asks home for the mapping, which waits for jobs that change it */
-            if (!sim->job.running || page < sim->job.start || page >= sim->job.end || sim->job.kind == 'f')
+            if (!sim->job.running || page < sim->job.start || page >= sim->job.end ||
+                sim->job.kind == 'f')
                 copy->mapped = true;
             thread_schedule(sim, number, index, 10000 + sim_below(sim, 100000));
             return;
@@ -528,23 +565,27 @@ static void thread_step(struct sim *sim, unsigned number, unsigned index)
         thread->blocked = (int)page;
         thread->faults++;
         sim->faults++;
-        event_add(sim, (struct sim_event){.at_ns = sim->now_ns + 500 + sim_below(sim, 3000), .type = EVENT_FAULT,
-                                          .node = (uint8_t)number, .page = page, .write = thread->writes[i]});
+        event_add(sim, (struct sim_event){.at_ns = sim->now_ns + 500 + sim_below(sim, 3000),
+                                          .type = EVENT_FAULT,
+                                          .node = (uint8_t)number,
+                                          .page = page,
+                                          .write = thread->writes[i]});
         return;
     }
     for (unsigned i = 0; i < thread->count; i++)
         thread_access(sim, node, thread, i);
     if (sim->now_ns - thread->since_ns > sim->longest_ns)
         sim->longest_ns = sim->now_ns - thread->since_ns;
-    SIM_ASSERT(sim, sim->fuzzed || sim->now_ns - thread->since_ns < SIM_WAIT_NS, "node %u waited %" PRIu64 " ns, %u faults", number,
-               sim->now_ns - thread->since_ns, thread->faults);
+    SIM_ASSERT(sim, sim->fuzzed || sim->now_ns - thread->since_ns < SIM_WAIT_NS,
+               "node %u waited %" PRIu64 " ns, %u faults", number, sim->now_ns - thread->since_ns,
+               thread->faults);
     thread->active = false;
     sim->operations++;
     sim->operations_of[number]++;
     thread_schedule(sim, number, index, 200 + sim_below(sim, 4000));
 }
 
-/* ---- the loop ------------------------------------------------------------------------------------------------------ */
+/* ---- the loop -------------------------------------------------------------------------------- */
 
 static void node_tick(struct sim *sim, struct sim_node *node)
 {
@@ -553,8 +594,10 @@ static void node_tick(struct sim *sim, struct sim_node *node)
     sim->in_call = 0;
     node->tick_generation++;
     if (due_ns != UINT64_MAX)
-        event_add(sim, (struct sim_event){.at_ns = sim->now_ns + due_ns, .type = EVENT_TICK,
-                                          .node = (uint8_t)node->number, .generation = node->tick_generation});
+        event_add(sim, (struct sim_event){.at_ns = sim->now_ns + due_ns,
+                                          .type = EVENT_TICK,
+                                          .node = (uint8_t)node->number,
+                                          .generation = node->tick_generation});
 }
 
 static void message_deliver(struct sim *sim, unsigned from, unsigned to)
@@ -566,16 +609,20 @@ static void message_deliver(struct sim *sim, unsigned from, unsigned to)
     stream->first = message->next;
     if (stream->first == NULL)
         stream->last = &stream->first;
-    if (sim->fuzzed && sim_chance(sim, 20)) { /* its small fields become others, and now and then the page */
+    if (sim->fuzzed &&
+        sim_chance(sim, 20)) { /* its small fields become others, and now and then the page */
         size_t at = sim_chance(sim, 100) ? 0 : 8 + sim_below(sim, 12);
         message->payload[at] = (uint8_t)(message->payload[at] ^ (1u << sim_below(sim, 3)));
-        if ((message->payload[offsetof(struct wire_page, flags)] & WIRE_PAGE_DATA) && message->type < WIRE_RANGE_DROP)
+        if ((message->payload[offsetof(struct wire_page, flags)] & WIRE_PAGE_DATA) &&
+            message->type < WIRE_RANGE_DROP)
             message->bytes = sizeof message->payload;
     }
     sim->in_call = to + 1;
-    int result = coherence_message(sim->nodes[to].coherence, from, message->type, message->payload, message->bytes);
+    int result = coherence_message(sim->nodes[to].coherence, from, message->type, message->payload,
+                                   message->bytes);
     sim->refused |= result == -EPROTO;
-    SIM_ASSERT(sim, result == 0 || (sim->fuzzed && sim->refused), "message of type %u from node %u to node %u is refused: %d", message->type, from, to,
+    SIM_ASSERT(sim, result == 0 || (sim->fuzzed && sim->refused),
+               "message of type %u from node %u to node %u is refused: %d", message->type, from, to,
                result);
     sim->messages++;
     free(message);
@@ -662,12 +709,15 @@ static void sim_check_waits(struct sim *sim)
             continue;
         coherence_check(sim->nodes[i].coherence);
         if (coherence_oldest_wait(sim->nodes[i].coherence, &page, &since_ns, &waits_for))
-            SIM_ASSERT(sim, sim->now_ns - since_ns < SIM_WAIT_NS, "node %u waits for %u, page %" PRId64, i, waits_for,
+            SIM_ASSERT(sim, sim->now_ns - since_ns < SIM_WAIT_NS,
+                       "node %u waits for %u, page %" PRId64, i, waits_for,
                        (int64_t)(page - SIM_FIRST));
         for (unsigned t = 0; t < sim->shape.threads; t++)
-            SIM_ASSERT(sim, !sim->nodes[i].threads[t].active ||
-                       sim->now_ns - sim->nodes[i].threads[t].since_ns < SIM_WAIT_NS,
-                       "thread %u of node %u waits for page %d", t, i, sim->nodes[i].threads[t].blocked);
+            SIM_ASSERT(sim,
+                       !sim->nodes[i].threads[t].active ||
+                           sim->now_ns - sim->nodes[i].threads[t].since_ns < SIM_WAIT_NS,
+                       "thread %u of node %u waits for page %d", t, i,
+                       sim->nodes[i].threads[t].blocked);
     }
 }
 
@@ -714,7 +764,8 @@ static void sim_run_until(struct sim *sim, uint64_t until)
     }
 }
 
-/* Threads begin nothing until all is quiet: then nobody may wait for anything, and all that was lost on the way shows. */
+/* Threads begin nothing until all is quiet: then nobody may wait for anything, and all that was
+ * lost on the way shows. */
 static void sim_rest(struct sim *sim)
 {
     sim->resting = true;
@@ -731,7 +782,8 @@ static void sim_rest(struct sim *sim)
         SIM_ASSERT(sim, !coherence_oldest_wait(node->coherence, &page, &since_ns, &waits_for),
                    "node %u waits for page %" PRId64 " for ever", i, (int64_t)(page - SIM_FIRST));
         for (unsigned t = 0; t < sim->shape.threads; t++) {
-            SIM_ASSERT(sim, !node->threads[t].active, "thread %u of node %u waits for page %d for ever", t, i,
+            SIM_ASSERT(sim, !node->threads[t].active,
+                       "thread %u of node %u waits for page %d for ever", t, i,
                        node->threads[t].blocked);
             thread_schedule(sim, i, t, sim_below(sim, 10000));
         }
