@@ -72,6 +72,7 @@ static const int allowed[] = {
     SCMP_SYS(membarrier),
     SCMP_SYS(sched_yield),
     SCMP_SYS(sched_setaffinity),
+    SCMP_SYS(sched_setscheduler),
     SCMP_SYS(sched_getaffinity),
     SCMP_SYS(getcpu),
     SCMP_SYS(rt_sigaction),

@@ -65,6 +65,8 @@ int channel_receive_bytes(struct channel *channel, void *bytes, size_t size, int
 
 /* Queues a frame and tries to send what is queued. -ENOBUFS when more than 64 MiB wait (the peer has stopped reading). */
 int channel_queue(struct channel *channel, enum wire_type type, const struct iovec *payload, int count);
+/* Queues a frame and leaves the sending to channel_flush, so that several frames cost one system call. */
+int channel_stage(struct channel *channel, enum wire_type type, const struct iovec *payload, int count);
 /* Sends what is queued as far as possible: 1 all gone, 0 some left (poll for POLLOUT), negative errno. */
 int channel_flush(struct channel *channel);
 /* 1 and a frame, valid until the next call; 0 nothing complete yet; -EPIPE. */

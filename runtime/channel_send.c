@@ -221,6 +221,22 @@ int channel_queue(struct channel *channel, enum wire_type type, const struct iov
     return error < 0 ? error : 0;
 }
 
+int channel_stage(struct channel *channel, enum wire_type type, const struct iovec *payload,
+                  int count)
+{
+    struct wire_frame frame;
+    struct iovec pieces[CHANNEL_IOVECS_MAX];
+    long size = frame_assemble(&frame, type, payload, count, pieces);
+    if (size < 0)
+        return (int)size;
+    lock_acquire(&channel->send_lock);
+    int error = channel->send_error;
+    if (!error)
+        error = output_append_rest(channel, pieces, count + 1, (size_t)size, 0);
+    lock_release(&channel->send_lock);
+    return error;
+}
+
 int channel_flush(struct channel *channel)
 {
     lock_acquire(&channel->send_lock);

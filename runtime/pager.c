@@ -95,7 +95,7 @@ void pager_send(struct pager *pager, unsigned node, enum wire_type type, const v
         {.iov_base = (void *)data, .iov_len = data_bytes},
     };
     int count = data_bytes != 0 ? 2 : head_bytes != 0 ? 1 : 0;
-    int result = channel_queue(to->channel, type, parts, count);
+    int result = channel_stage(to->channel, type, parts, count);
     if (result < 0)
         to->error = result;
     to->unsent = true;
@@ -366,12 +366,6 @@ static bool loop_channel(struct pager *pager, unsigned number)
             node->error = result;
         }
     }
-    if (node->unsent && node->error == 0) {
-        int result = channel_flush(node->channel);
-        node->unsent = result == 0;
-        if (result < 0)
-            node->error = result;
-    }
     if (node->error != 0) {
         if (node->error == -ENOBUFS)
             pager_warn("node %u: it has stopped reading: connection ended", number);
@@ -396,6 +390,23 @@ static void loop_watchdog(struct pager *pager, uint64_t now_ns)
                waits_for, page << PAGE_SHIFT, (now_ns - since_ns) / 1000000000u);
 }
 
+/* What a turn has queued goes out at its end, in one piece for each node. */
+static void loop_flush(struct pager *pager)
+{
+    for (unsigned node = 0, seen = 0; node < NODES_MAX && seen < pager->node_count; node++) {
+        struct pager_node *to = &pager->nodes[node];
+        if (to->channel == NULL)
+            continue;
+        seen++;
+        if (!to->unsent || to->error != 0)
+            continue;
+        int result = channel_flush(to->channel);
+        to->unsent = result == 0;
+        if (result < 0)
+            to->error = result;
+    }
+}
+
 /* Everything that is marked as ready, once. True when there was anything. */
 static bool loop_turn(struct pager *pager)
 {
@@ -405,7 +416,7 @@ static bool loop_turn(struct pager *pager)
         if (at->channel == NULL)
             continue;
         seen++;
-        if (at->ready || at->unsent || at->error != 0)
+        if (at->ready || at->error != 0)
             active |= loop_channel(pager, node);
     }
     active |= loop_jobs(pager);
@@ -416,6 +427,7 @@ static bool loop_turn(struct pager *pager)
         uint64_t now_ns = pager_now_ns();
         pager->tick_due_ns = wait_ns > UINT64_MAX - now_ns ? UINT64_MAX : now_ns + wait_ns;
     }
+    loop_flush(pager);
     return active;
 }
 

@@ -202,6 +202,7 @@ struct pager {
     uint64_t idle_since_ns;
     uint64_t yield_ns;              /* the shortest yield so far: nobody else ran */
     unsigned penalty, penalty_left; /* pauses to sleep through, and how many of them are left */
+    bool realtime, realtime_refused; /* the loop thread is in a real-time class; may not be */
     bool shared;                    /* in this pause a yield ran somebody else */
     bool ready;                     /* the userfaultfd may have events */
     uint64_t pages_file, bytes_in, bytes_out;

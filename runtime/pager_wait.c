@@ -53,6 +53,25 @@ static void wait_slice_shorten(void)
     syscall(SYS_sched_setattr, 0, &attributes, 0);
 }
 
+/*
+ * Where others compute on this processor, a wake-up in the usual class waits for the end of their slice, milliseconds
+ * that a thread on another node waits too. For as long as the pauses are slept, the loop runs in a real-time class where
+ * that is permitted (CAP_SYS_NICE or RLIMIT_RTPRIO): it needs some 20 us for a message, and never polls in that class.
+ */
+static void wait_class_set(struct pager *pager, bool realtime)
+{
+    struct sched_param priority = {.sched_priority = realtime ? 1 : 0};
+    if (pager->realtime == realtime || pager->realtime_refused)
+        return;
+    if (sched_setscheduler(0, realtime ? SCHED_FIFO : SCHED_OTHER, &priority) != 0) {
+        pager->realtime_refused = true;
+        return;
+    }
+    pager->realtime = realtime;
+    if (!realtime)
+        wait_slice_shorten();
+}
+
 void pager_wait_start(struct pager *pager)
 {
     pager->idle_since_ns = pager_now_ns();
@@ -73,8 +92,8 @@ void pager_wait_active(struct pager *pager, uint64_t now_ns)
         pager->spin_ns = SPIN_MAX_NS;
     if (pager->spin_ns < SPIN_MIN_NS)
         pager->spin_ns = SPIN_MIN_NS;
-    if (pager->penalty_left != 0)
-        pager->penalty_left--;
+    if (pager->penalty_left != 0 && --pager->penalty_left == 0)
+        wait_class_set(pager, false);
     pager->shared = false;
     pager->idle_since_ns = now_ns;
 }
@@ -99,6 +118,7 @@ bool pager_wait_spin(struct pager *pager, uint64_t now_ns)
     pager->shared = taken_ns > SHARED_FACTOR * pager->yield_ns;
     if (taken_ns > COMPUTED_NS) {
         pager->penalty_left = pager->penalty;
+        wait_class_set(pager, true);
         if (pager->penalty < PENALTY_MAX)
             pager->penalty *= 2;
     } else if (pager->penalty > PENALTY_MIN) {
