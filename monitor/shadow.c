@@ -9,7 +9,7 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
+#include <unistd.h>
 
 #include "monitor/calls.h"
 #include "monitor/context.h"
@@ -238,10 +238,15 @@ void shadow_depart_call(struct thread *thread, const struct registers *registers
     stack_run((void *)(thread->monitor_rsp - 512), depart, thread);
 }
 
+/* A thread that reads the clock in the kernel's vDSO cannot be taken there: it is asked again. */
+#define MIGRATE_TRIES_MAX 400
+#define MIGRATE_AGAIN_US  500
+
 struct migrate_request {
     pid_t tid;
     unsigned node;
-    int result;
+    bool asked;
+    int result; /* -EAGAIN: it has been asked and has not gone yet */
 };
 
 static bool migrate_one(struct thread *thread, void *argument)
@@ -249,10 +254,12 @@ static bool migrate_one(struct thread *thread, void *argument)
     struct migrate_request *request = argument;
     if (thread->tid != request->tid)
         return true;
-    request->result = 0;
     unsigned at = thread->node;
-    if (at == request->node)
+    request->result = 0;
+    if (at == request->node || (request->asked && atomic_load(&thread->target) < 0))
         return false;
+    request->result = -EAGAIN;
+    request->asked = true;
     atomic_store(&thread->target, (int)request->node);
     if (at == HOME_NODE)
         signal_interrupt(thread->tid);
@@ -263,11 +270,17 @@ static bool migrate_one(struct thread *thread, void *argument)
 
 int shadow_migrate(pid_t tid, unsigned node)
 {
-    struct migrate_request request = {tid, node, -ESRCH};
+    struct migrate_request request = {.tid = tid, .node = node};
     if (node >= session_node_count())
         return -EINVAL;
     if (node != HOME_NODE && !session_use_peers())
         return -EIO;
-    thread_each(migrate_one, &request);
-    return request.result;
+    for (int i = 0; i < MIGRATE_TRIES_MAX; i++) {
+        request.result = request.asked ? 0 : -ESRCH; /* it may have ended meanwhile */
+        thread_each(migrate_one, &request);
+        if (request.result != -EAGAIN)
+            return request.result;
+        usleep(MIGRATE_AGAIN_US);
+    }
+    return 0; /* it goes at its next call */
 }

@@ -14,7 +14,8 @@
  */
 _Noreturn void shadow_run(struct thread *thread, const struct wire_context *context);
 
-/* Asks the thread with this tid to move to `node`; returns at once. -ESRCH no such thread, -EINVAL no such node. */
+/* Asks the thread with this tid to move to `node`, and waits a moment for it to go. -ESRCH no such thread, -EINVAL no such
+ * node. */
 int shadow_migrate(pid_t tid, unsigned node);
 
 /* Signal context at home: SIGNAL_INTERRUPT hit the program's code. */
