@@ -139,6 +139,34 @@ static long arguments_build(struct thread *thread, char *path, uint64_t argv, ch
     return 0;
 }
 
+/*
+ * A path that holds after the exec for a file named by a descriptor (and a path below it): its name where it has one, or
+ * else a copy of the descriptor that is not closed by the exec.
+ */
+static long path_through_descriptor(int directory, char path[PATH_MAX], int *inherited)
+{
+    char link[64], target[PATH_MAX], joined[PATH_MAX];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", directory);
+    ssize_t length = readlink(link, target, sizeof target - 1);
+    if (length < 0)
+        return -EBADF;
+    target[length] = 0;
+    struct stat named, meant;
+    bool has_name = target[0] == '/' && stat(target, &named) == 0 && fstat(directory, &meant) == 0 &&
+                    named.st_dev == meant.st_dev && named.st_ino == meant.st_ino;
+    if (!has_name) {
+        *inherited = dup(directory);
+        if (*inherited < 0)
+            return -errno;
+        snprintf(target, sizeof target, "/proc/self/fd/%d", *inherited);
+    }
+    int n = snprintf(joined, sizeof joined, *path ? "%s/%s" : "%s", target, path);
+    if (n < 0 || n >= (int)sizeof joined)
+        return -ENAMETOOLONG;
+    memcpy(path, joined, (size_t)n + 1);
+    return 0;
+}
+
 static long exec_now(struct thread *thread, int directory, const char *path, char *const *argv, uint64_t envp,
                      int flags)
 {
@@ -180,21 +208,25 @@ long process_exec(struct thread *thread, int directory, uint64_t path_address, u
     if (target == TARGET_NATIVE)
         return exec_now(thread, directory, path, (char *const *)argv, envp, flags);
 
-    char through[PATH_MAX];
+    int inherited = -1;
     if (directory != AT_FDCWD && path[0] != '/') {
-        int n = snprintf(through, sizeof through, *path ? "/proc/self/fd/%d/%s" : "/proc/self/fd/%d", directory, path);
-        if (n < 0 || n >= (int)sizeof through)
-            return -ENAMETOOLONG;
-        snprintf(path, sizeof path, "%s", through);
+        result = path_through_descriptor(directory, path, &inherited);
+        if (result < 0)
+            return result;
     }
     int self = self_open();
-    if (self < 0)
+    if (self < 0) {
+        if (inherited >= 0)
+            close(inherited);
         return exec_now(thread, AT_FDCWD, path, (char *const *)argv, envp, 0);
+    }
     char **vector;
     result = arguments_build(thread, path, argv, &vector);
     if (result == 0)
         result = exec_now(thread, self, "", vector, envp, AT_EMPTY_PATH);
     close(self);
+    if (inherited >= 0)
+        close(inherited);
     scratch_free(thread);
     return result;
 }
