@@ -92,9 +92,19 @@ static long kernel_madvise(uint64_t address, uint64_t bytes, int advice)
 static long discard_part(const struct space_mapping *mapping, uint64_t start, uint64_t end,
                          int advice)
 {
-    if (mapping->kind == SPACE_MEMORY &&
-        mapping->inode) /* the file's contents cannot come back: see space_copy.c */
-        return advice == MADV_FREE ? -EINVAL : 0;
+    if (mapping->kind == SPACE_MEMORY && mapping->inode) {
+        uint64_t source = space_view_find(mapping->device, mapping->inode,
+                                          mapping->offset + (start - mapping->start), end - start);
+        if (advice == MADV_FREE)
+            return -EINVAL;
+        if (source == 0) /* the file's contents cannot come back: see space_copy.c */
+            return 0;
+        space_forget(start, end, false);
+        long result = space_copy_again(start, end, source, mapping->protection);
+        if (result == 0 && space.distributed)
+            space_register(start, end);
+        return result;
+    }
     space_forget(start, end, false);
     /* MADV_FREE allows the contents to go at once, and a page that goes later would be missed by
      * the pager. */

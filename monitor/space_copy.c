@@ -3,8 +3,9 @@
  * Not for deciding which mappings need that (space_calls.c).
  *
  * Three differences from the kernel's mapping remain. What the file changes to later is not seen
- * (mmap(2) leaves that open for MAP_PRIVATE). MADV_DONTNEED does not bring the file's contents
- * back: it is ignored for such memory. mremap cannot make it larger. Pages that lie wholly beyond
+ * (mmap(2) leaves that open for MAP_PRIVATE). MADV_DONTNEED brings the file's contents back where
+ * it was mapped writable (space_view.c), and is ignored where only mprotect made it so. mremap
+ * cannot make it larger. Pages that lie wholly beyond
  * the end of the file stay a file mapping, pinned to home, so that touching them is SIGBUS and a
  * file that grows shows there.
  */
@@ -71,8 +72,10 @@ long space_copy_file(uint64_t bytes, int protection, int flags, int fd, off_t of
     bool filled = result >= 0 && file_read(fd, copy->start, contents, offset);
     if (filled && (protection & PROT_MASK) != (PROT_READ | PROT_WRITE))
         result = kernel_mprotect(copy->start, copy->memory, protection & PROT_MASK);
-    if (filled && result >= 0)
+    if (filled && result >= 0) {
+        space_view_add(status, (uint64_t)offset, copy->memory, fd);
         return 0;
+    }
     space_copy_discard(copy);
     copy->memory = 0;
     return result < 0 ? result : 0;
@@ -148,4 +151,20 @@ long space_copy_mapping(uint64_t start, uint64_t end, uint32_t old_protection, u
     if (!(old_protection & PROT_READ) && left < bytes)
         kernel_mprotect(start + left, bytes - left, (int)old_protection);
     return result < 0 ? result : (long)left;
+}
+
+long space_copy_again(uint64_t start, uint64_t end, uint64_t source, uint32_t protection)
+{
+    uint64_t bytes = end - start;
+    long memory = kernel_mmap(0, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory < 0)
+        return memory;
+    long result = mapping_read((uint64_t)memory, source, bytes) == bytes ? 0 : -EIO;
+    if (result == 0 && protection != (PROT_READ | PROT_WRITE))
+        result = kernel_mprotect((uint64_t)memory, bytes, (int)protection);
+    if (result >= 0)
+        result = kernel_mremap((uint64_t)memory, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, start);
+    if (result < 0)
+        kernel_munmap((uint64_t)memory, bytes);
+    return result < 0 ? result : 0;
 }

@@ -174,6 +174,14 @@ uint64_t space_file_huge_bytes(int fd, const struct stat *status);
  */
 long space_copy_mapping(uint64_t start, uint64_t end, uint32_t old_protection, uint32_t protection);
 
+/* The same from other contents: `source` in the runtime zone has as many bytes. 0 or negative errno. */
+long space_copy_again(uint64_t start, uint64_t end, uint64_t source, uint32_t protection);
+
+/* A file of which [offset, offset + bytes) has been copied: keeps a view of it. Without the lock. */
+void space_view_add(const struct stat *status, uint64_t offset, uint64_t bytes, int fd);
+/* The address of a view of that part of a file, 0: there is none. Without the lock or with it. */
+uint64_t space_view_find(uint64_t device, uint64_t inode, uint64_t offset, uint64_t bytes);
+
 /* ---- system calls --------------------------------------------------------------------- */
 
 static inline long kernel_mmap(uint64_t address, uint64_t bytes, int protection, int flags, int fd,

@@ -5,7 +5,7 @@
  */
 /* links: monitor/space.c monitor/space_tree.c monitor/space_calls.c monitor/space_mmap.c */
 /* links: monitor/space_protect.c monitor/space_mremap.c monitor/space_shared.c */
-/* links: monitor/space_copy.c monitor/space_nodes.c monitor/fatal.c */
+/* links: monitor/space_copy.c monitor/space_view.c monitor/space_nodes.c monitor/fatal.c */
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
