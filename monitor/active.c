@@ -41,11 +41,21 @@ static _Noreturn void peer_end(int status)
         syscall(SYS_exit_group, status);
 }
 
+/* Silent when home is gone, and with it the program. */
+static _Noreturn void peer_end_error(const char *what, int error)
+{
+    if (error == -EPIPE || error == -ECONNRESET)
+        peer_end(0);
+    span_warn("peer: %s: %s", what, strerror(-error));
+    peer_end(SPAN_EXIT_FAILURE);
+}
+
 static void message_send(struct thread *thread, enum wire_type type, const void *payload, size_t bytes)
 {
     struct iovec part = {(void *)(uintptr_t)payload, bytes};
-    if (channel_send(thread->channel, type, &part, 1) < 0)
-        peer_end(0); /* home is gone, and with it the program */
+    int result = channel_send(thread->channel, type, &part, 1);
+    if (result < 0)
+        peer_end_error("cannot talk to home", result);
 }
 
 /* The answer to what was just sent; anything else ends the session on this peer. */
@@ -54,7 +64,7 @@ static void answer_receive(struct thread *thread, enum wire_type type, void *pay
     struct wire_frame frame;
     int result = channel_receive(thread->channel, &frame, payload, bytes);
     if (result < 0 && result != -EMSGSIZE && result != -EPROTO)
-        peer_end(0);
+        peer_end_error("cannot listen to home", result);
     if (result < 0 || frame.type != type || frame.bytes != bytes) {
         span_warn("home sent a malformed message (type %u, %u bytes)", frame.type, frame.bytes);
         peer_end(SPAN_EXIT_FAILURE);
@@ -67,8 +77,13 @@ static void loop(void *argument)
     struct wire_frame frame;
     thread_block_signals();
     int result = channel_receive(thread->channel, &frame, thread->context, CONTEXT_BYTES_MAX);
-    if (result < 0 || frame.type != WIRE_THREAD_START || !context_valid(thread->context, frame.bytes))
-        peer_end(result < 0 ? 0 : SPAN_EXIT_FAILURE);
+    if (result < 0)
+        peer_end_error("cannot listen to home", result);
+    if (frame.type != WIRE_THREAD_START || !context_valid(thread->context, frame.bytes)) {
+        span_warn("peer: home sent a malformed thread (type %u, %u bytes, vector state %u of %u)", frame.type,
+                  frame.bytes, thread->context->xsave_bytes, thread_xsave_bytes());
+        peer_end(SPAN_EXIT_FAILURE);
+    }
     atomic_fetch_add(&threads_run, 1);
     atomic_fetch_add(&migrations_in, 1);
     thread->pid = thread->context->pid;
@@ -326,6 +341,8 @@ int peer_run(struct channel *engine, int thread_socket, const struct wire_hello 
         int fd, result = peer_receive_thread(thread_socket, true, &fd);
         if (result == -EINTR)
             continue;
+        if (result < 0)
+            span_warn("peer: no way for a new thread: %s", strerror(-result));
         if (result != 1)
             break;
         struct channel *channel;
@@ -334,6 +351,8 @@ int peer_run(struct channel *engine, int thread_socket, const struct wire_hello 
             result = thread_make(channel);
         else
             span_warn("peer: %s", why);
+        if (result < 0)
+            peer_end_error("cannot start a thread", result);
     }
     /* The agent or home closed the way for new threads; the engine loop ends the process when home goes. */
     for (;;)

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,6 +55,7 @@ static uint64_t threads_placed[NODES_MAX];
 
 static pthread_mutex_t use_lock = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic bool in_use;
+static _Atomic bool ending; /* peers have been told to go */
 
 static pthread_mutex_t pool_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct pooled *pool[NODES_MAX];
@@ -257,10 +259,22 @@ void session_unpin(void)
 
 /* ---- bringing peers into use ---------------------------------------------------------------------------------------- */
 
+_Noreturn void session_lost(unsigned node, const char *format, ...)
+{
+    char what[256];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(what, sizeof what, format, arguments);
+    va_end(arguments);
+    while (atomic_load(&ending))
+        pause();
+    span_fatal("lost node %u (%s): %s", node, nodes[node].name, what);
+}
+
 static void on_node_lost(unsigned node, size_t pages_lost)
 {
-    span_fatal("lost node %s: the connection ended, and with it %zu pages whose only copy was there",
-               nodes[node].name, pages_lost);
+    if (!atomic_load(&ending))
+        session_lost(node, "the connection ended, and with it %zu pages whose only copy was there", pages_lost);
 }
 
 static const struct pager_callbacks callbacks = {.node_lost = on_node_lost};
@@ -469,6 +483,7 @@ void session_end(void)
     control_stop();
     if (!configuration.statistics || lonely)
         return;
+    atomic_store(&ending, true);
     statistics_collect(&session, all, true);
     if (configuration.statistics_file[0])
         statistics_write_json(&session, configuration.statistics_file);

@@ -59,6 +59,11 @@ bool session_use_peers(void);
 struct channel *session_channel_take(unsigned node);
 void session_channel_give(unsigned node, struct channel *channel);
 
+/*
+ * A node cannot be reached any more: ends the session with a line. When the program is ending anyway (its peers have been
+ * told), just waits for that.
+ */
+_Noreturn void session_lost(unsigned node, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* The program ends: statistics, peers are told. */
 void session_end(void);
 /* In the child of a fork: one node, nothing connected. */

@@ -32,7 +32,7 @@ static void message_send(struct thread *thread, enum wire_type type, const void 
     struct iovec part = {(void *)(uintptr_t)payload, bytes};
     int result = channel_send(thread->channel, type, &part, 1);
     if (result < 0)
-        span_fatal("lost node %u: %s while thread %d ran there", thread->node, strerror(-result), thread->tid);
+        session_lost(thread->node, "%s while thread %d ran there", strerror(-result), thread->tid);
 }
 
 /* Waits for the next frame. Signals that arrive are queued in the thread and make the active half come home. */
@@ -57,8 +57,8 @@ static void frame_wait(struct thread *thread, struct wire_frame *frame)
     if (ready == 1)
         ready = channel_receive(thread->channel, frame, thread->context, CONTEXT_BYTES_MAX);
     if (ready < 0)
-        span_fatal("lost node %u: %s while thread %d ran there", thread->node,
-                   ready == -EPIPE ? "the connection ended" : strerror(-ready), thread->tid);
+        session_lost(thread->node, "%s while thread %d ran there",
+                     ready == -EPIPE ? "the connection ended" : strerror(-ready), thread->tid);
 }
 
 static void serve_call(struct thread *thread)
