@@ -254,12 +254,24 @@ static void on_interrupt(uint32_t number)
         thread_each(interrupt_one, &search);
 }
 
+/* clock_getcpuclockid(3) for a thread: CPUCLOCK_VIRT, time in user mode. */
+#define THREAD_USER_CLOCK(tid) ((clockid_t)((~(unsigned)(tid) << 3) | 4u | 1u))
+
+static bool program_time_add(struct thread *thread, void *sum)
+{
+    struct timespec time;
+    if (clock_gettime(THREAD_USER_CLOCK(thread->tid), &time) == 0)
+        *(uint64_t *)sum += (uint64_t)time.tv_sec * 1000000u + (uint64_t)time.tv_nsec / 1000;
+    return true;
+}
+
 static void on_statistics(struct wire_statistics *statistics)
 {
     uint64_t local, forwarded;
     call_counters(&local, &forwarded, statistics->call_latency);
     statistics->calls_local = local;
     statistics->calls_forwarded = forwarded;
+    thread_each(program_time_add, &statistics->program_us);
     statistics->threads_run = atomic_load(&threads_run);
     statistics->migrations_in = atomic_load(&migrations_in);
     statistics->migrations_out = atomic_load(&migrations_out);

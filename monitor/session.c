@@ -19,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "monitor/balance.h"
 #include "monitor/calls.h"
 #include "monitor/clock.h"
 #include "monitor/control.h"
@@ -33,7 +34,7 @@
 #include "runtime/channel.h"
 #include "runtime/pager.h"
 
-#define CHANNEL_POOL_MAX 4096
+#define AVOID_FIRST_NS 2000000000u
 
 struct pooled {
     struct channel *channel;
@@ -52,6 +53,10 @@ static bool lonely; /* a fork child: one node whatever was configured */
 static pthread_mutex_t place_lock = PTHREAD_MUTEX_INITIALIZER;
 static unsigned threads_on[NODES_MAX];
 static uint64_t threads_placed[NODES_MAX];
+
+static uint64_t avoid_until_ns[NODES_MAX], avoid_ns[NODES_MAX];
+
+static pthread_mutex_t statistics_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static pthread_mutex_t use_lock = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic bool in_use;
@@ -338,6 +343,7 @@ bool session_use_peers(void)
         if (!use_now())
             span_fatal("cannot bring the peers into use");
         atomic_store(&in_use, true);
+        balance_start();
     }
     pthread_mutex_unlock(&use_lock);
     return true;
@@ -387,8 +393,10 @@ void session_channel_give(unsigned node, struct channel *channel)
 static unsigned place_spread(void)
 {
     unsigned best = HOME_NODE;
+    uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
     for (unsigned node = 1; node < node_count; node++)
-        if ((uint64_t)threads_on[node] * nodes[best].cpu_count < (uint64_t)threads_on[best] * nodes[node].cpu_count)
+        if (now_ns >= avoid_until_ns[node] &&
+            (uint64_t)threads_on[node] * nodes[best].cpu_count < (uint64_t)threads_on[best] * nodes[node].cpu_count)
             best = node;
     return best;
 }
@@ -417,6 +425,14 @@ unsigned session_place_thread(void)
     if (node != HOME_NODE)
         session_use_peers();
     return node;
+}
+
+void session_avoid(unsigned node)
+{
+    pthread_mutex_lock(&place_lock);
+    avoid_ns[node] = avoid_ns[node] ? avoid_ns[node] * 2 : AVOID_FIRST_NS;
+    avoid_until_ns[node] = clock_ns(CLOCK_MONOTONIC) + avoid_ns[node];
+    pthread_mutex_unlock(&place_lock);
 }
 
 void session_thread_ended(unsigned node)
@@ -452,9 +468,11 @@ static void statistics_collect(struct statistics_session *out, struct wire_stati
 {
     static const char *names[NODES_MAX];
     memset(all, 0, sizeof(struct wire_statistics) * NODES_MAX);
-    if (session_distributed())
+    if (session_distributed()) {
+        pthread_mutex_lock(&statistics_lock);
         pager_statistics(all, quit, 2000);
-    else
+        pthread_mutex_unlock(&statistics_lock);
+    } else
         own_usage(&all[HOME_NODE]);
     uint64_t unused;
     struct wire_statistics *home = &all[HOME_NODE];
@@ -512,6 +530,21 @@ void session_fork_child(void)
 void session_name_program(const char *name)
 {
     snprintf(configuration.program, sizeof configuration.program, "%s", name);
+}
+
+bool session_statistics_read(struct wire_statistics all[NODES_MAX])
+{
+    pthread_mutex_lock(&statistics_lock);
+    bool going = !atomic_load(&ending);
+    if (going)
+        pager_statistics(all, false, 1000);
+    pthread_mutex_unlock(&statistics_lock);
+    return going;
+}
+
+unsigned session_node_cpus(unsigned node)
+{
+    return nodes[node].cpu_count;
 }
 
 const char *session_node_name(unsigned node)

@@ -23,6 +23,11 @@ int session_local_start(struct session_node *node, unsigned number, struct chann
 int session_local_thread(struct session_node *node, struct channel **channel, char why[WIRE_MESSAGE_BYTES]);
 const char *session_node_name(unsigned node);
 unsigned session_node_threads(unsigned node);
+unsigned session_node_cpus(unsigned node);
+/* New threads keep away from `node` for some seconds, longer each time. */
+void session_avoid(unsigned node);
+/* Every node's figures now; false when the session is ending. Waits for the answers. */
+bool session_statistics_read(struct wire_statistics all[NODES_MAX]);
 /* For spanctl: as at the end, while the session runs. */
 void session_statistics(struct statistics_session *session, struct wire_statistics all[NODES_MAX]);
 

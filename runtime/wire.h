@@ -169,6 +169,7 @@ struct wire_interrupt {
 
 struct wire_statistics {
     uint64_t cpu_user_us, cpu_system_us;
+    uint64_t program_us; /* peer: of the program's threads in its own code */
     uint64_t threads_run;
     uint64_t faults_read, faults_write, faults_upgrade;
     uint64_t pages_in, pages_out, pages_zero, pages_file;
