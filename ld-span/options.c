@@ -22,6 +22,7 @@ const struct option_row option_table[] = {
     {"no-pin", OPTION_FLAG, SOURCE_ANY, FIELD(no_pin), 0},
     {"place", OPTION_PLACE, SOURCE_ANY, FIELD(place), 0},
     {"no-patch", OPTION_FLAG, SOURCE_ANY, FIELD(no_patch), 0},
+    {"no-balance", OPTION_FLAG, SOURCE_ANY, FIELD(no_balance), 0},
     {"no-follow", OPTION_FLAG, SOURCE_ANY, FIELD(no_follow), 0},
     {"stats", OPTION_STATS, SOURCE_ANY, FIELD(stats), 0},
     {"verbose", OPTION_FLAG, SOURCE_ANY, FIELD(verbose), 0},
@@ -47,7 +48,7 @@ const struct option_row option_table[] = {
     {"version", OPTION_MODE, SOURCE_COMMAND, 0, SPAN_SHOW_VERSION},
 };
 const size_t option_table_count = sizeof option_table / sizeof option_table[0];
-#define OURS 13 /* rows above "ld.so's" */
+#define OURS 14 /* rows above "ld.so's" */
 
 static const char *const place_names[] = {"spread", "pack", "home"};
 #define PLACE_COUNT (sizeof place_names / sizeof place_names[0])

@@ -45,7 +45,7 @@ struct span_options {
     bool inhibit_cache;
 
     /* ours */
-    bool no_pin, no_patch, no_follow, verbose, best_effort, insecure;
+    bool no_pin, no_patch, no_follow, no_balance, verbose, best_effort, insecure;
     bool stats;
     const char *stats_file;                /* absolute; NULL with `stats`: standard error */
     const char *key;                       /* absolute */

@@ -21,6 +21,7 @@ void options_help(const char *self)
            "  --insecure             do without a key\n"
            "Running:\n"
            "  --no-patch             catch every call by dispatch, rewrite no call sites\n"
+           "  --no-balance           threads stay on a node where they only wait for pages\n"
            "  --no-follow            programs that PROGRAM executes run natively\n"
            "  --stats[=FILE]         statistics at exit, on standard error, or as JSON in FILE\n"
            "  --verbose              tell what is being done, on standard error\n"

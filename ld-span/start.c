@@ -44,6 +44,7 @@ void monitor_prepare(const struct span_options *options)
     configuration.pin = !options->no_pin;
     configuration.patch = !options->no_patch;
     configuration.follow = !options->no_follow;
+    configuration.balance = !options->no_balance;
     configuration.best_effort = options->best_effort;
     configuration.insecure = options->insecure;
     configuration.verbose = options->verbose;

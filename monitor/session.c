@@ -343,7 +343,8 @@ bool session_use_peers(void)
         if (!use_now())
             span_fatal("cannot bring the peers into use");
         atomic_store(&in_use, true);
-        balance_start();
+        if (configuration.balance)
+            balance_start();
     }
     pthread_mutex_unlock(&use_lock);
     return true;

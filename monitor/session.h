@@ -24,7 +24,7 @@ struct session_configuration {
     unsigned peer_count; /* machines in `peers`, besides home */
     char peers[NODES_MAX][SESSION_ADDRESS_BYTES];
     enum session_place place;
-    bool pin, patch, follow, best_effort, insecure, verbose;
+    bool pin, patch, follow, balance, best_effort, insecure, verbose;
     bool statistics;
     char statistics_file[256]; /* empty: stderr */
     char key_file[256];        /* empty: none */
