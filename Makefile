@@ -14,6 +14,12 @@ QUICK   := -mgeneral-regs-only -fno-stack-protector -fno-builtin
 LDFLAGS += -static-pie -Wl,-z,noexecstack -Wl,-z,relro -Wl,--gc-sections -Wl,--no-warnings -Wl,--build-id=none
 LIBS    := -lcapstone -lelf -lz -lseccomp -ljansson -lzstd -lssl -lcrypto -lunwind -llzma -lpthread
 
+# --no-warnings is for glibc's notes on static dlopen and getaddrinfo, which nothing of ours calls; it silences undefined
+# symbols too, so every link looks for them itself.
+define check_link
+	@if nm -u $@ | grep ' U '; then echo "$@: undefined symbols, see above" >&2; rm -f $@; exit 1; fi
+endef
+
 LAYERS  := ld-span syscall monitor runtime
 SOURCES := $(wildcard $(LAYERS:%=%/*.c) $(LAYERS:%=%/*.S))
 MAINS   := $(filter %_main.c,$(SOURCES))
@@ -24,10 +30,13 @@ all: $(B)/ld-span.so $(B)/spand $(B)/spanctl
 
 $(B)/ld-span.so: $(B)/ld-span/ld-span_main.c.o $(B)/span.a
 	$(CC) $(CFLAGS) $(LDFLAGS) -Wl,-e,span_start -o $@ $< -Wl,--whole-archive $(B)/span.a -Wl,--no-whole-archive $(LIBS)
+	$(check_link)
 $(B)/spand: $(B)/monitor/spand_main.c.o $(B)/span.a
 	$(CC) $(CFLAGS) $(LDFLAGS) -Wl,-e,span_start -o $@ $< -Wl,--whole-archive $(B)/span.a -Wl,--no-whole-archive $(LIBS)
+	$(check_link)
 $(B)/spanctl: $(B)/monitor/spanctl_main.c.o $(B)/span.a
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(B)/span.a $(LIBS)
+	$(check_link)
 
 $(B)/span.a: $(OBJECTS)
 	rm -f $@ && ar rcs $@ $^

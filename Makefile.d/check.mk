@@ -25,6 +25,7 @@ define unit_rule
 PARTS_$(1) := $(call unit_links,$(1))
 $(B)/$(1:%.c=%): $(B)/$(1).o $$(if $$(PARTS_$(1)),$$(PARTS_$(1):%=$(B)/%.o),$(B)/span.a)
 	$$(CC) $$(CFLAGS) $$(LDFLAGS) -Wl,-z,muldefs -o $$@ $$^ $$(UNIT_LIBS)
+	$$(check_link)
 endef
 $(foreach source,$(UNIT_SOURCES),$(eval $(call unit_rule,$(source))))
 

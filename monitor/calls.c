@@ -26,6 +26,7 @@
 #include "monitor/signal.h"
 #include "monitor/user.h"
 #include "monitor/view.h"
+#include "runtime/descriptor.h"
 #include "syscall/patch.h"
 #include "syscall/table.h"
 
@@ -52,7 +53,7 @@ static const struct {
     {SYS_open, CLASS_PATH0},      {SYS_stat, CLASS_PATH0},       {SYS_lstat, CLASS_PATH0},
     {SYS_readlink, CLASS_PATH0},  {SYS_openat, CLASS_PATH1},     {SYS_newfstatat, CLASS_PATH1},
     {SYS_readlinkat, CLASS_PATH1}, {SYS_openat2, CLASS_PATH1},   {SYS_statx, CLASS_PATH1},
-    {SYS_close, CLASS_FD},        {SYS_dup2, CLASS_DIRECT},      {SYS_dup3, CLASS_DIRECT},
+    {SYS_close, CLASS_FD},
     {SYS_fcntl, CLASS_DIRECT},    {SYS_getcpu, CLASS_DIRECT},      {SYS_futex, CLASS_FUTEX},
 };
 
@@ -244,6 +245,7 @@ static long sigreturn_call(struct thread *thread, struct registers *registers)
         frame.stack.ss_size = 0;
     thread->alternate = frame.stack;
     thread->alternate.ss_flags &= ~SS_ONSTACK;
+    signal_release(thread);
     context_resume(thread, thread->context);
 }
 
@@ -308,6 +310,9 @@ long call_handle(struct thread *thread, uint64_t number, const uint64_t a[6], st
         return fdguard_close((unsigned)a[0]);
     case SYS_close_range:
         return fdguard_close_range((unsigned)a[0], (unsigned)a[1], (unsigned)a[2]);
+    case SYS_dup2:
+    case SYS_dup3:
+        return descriptor_is_ours((unsigned)a[1]) ? -EBADF : raw(number, a);
     case SYS_rt_sigaction:
         return signal_call_action((int)a[0], a[1], a[2], a[3]);
     case SYS_rt_sigprocmask:

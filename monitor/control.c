@@ -4,6 +4,7 @@
  * (monitor/spanctl_main.c).
  */
 #include "monitor/control.h"
+#include "runtime/descriptor.h"
 
 #include <ctype.h>
 #include <dirent.h>
@@ -94,7 +95,7 @@ static bool stale_remove(const char *path)
         return false;
     bool stale =
         connect(fd, (struct sockaddr *)&address, sizeof address) != 0 && errno == ECONNREFUSED;
-    close(fd);
+    descriptor_close(fd);
     return stale && unlink(path) == 0;
 }
 
@@ -211,10 +212,7 @@ static void client_serve(int client)
 
 static int descriptor_move(int fd)
 {
-    int moved = control.fd_move != NULL ? control.fd_move(fd) : fd;
-    if (moved < 0)
-        close(fd);
-    return moved;
+    return control.fd_move != NULL ? control.fd_move(fd) : fd;
 }
 
 static void *serve(void *unused)
@@ -238,7 +236,7 @@ static void *serve(void *unused)
         setsockopt(client, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout);
         if (client_may_ask(client))
             client_serve(client);
-        close(client);
+        descriptor_close(client);
     }
 }
 
@@ -257,7 +255,7 @@ static int listener_make(const char *path)
         bound = bind(fd, (struct sockaddr *)&address, sizeof address) == 0;
     if (!bound || listen(fd, CLIENTS_WAITING) != 0) {
         result = -errno;
-        close(fd);
+        descriptor_close(fd);
         return result;
     }
     return descriptor_move(fd);
@@ -302,7 +300,7 @@ int control_start(const struct control_operations *operations, int (*fd_move)(in
     result = thread_start();
     if (result < 0) {
         control_stop();
-        close(control.listener);
+        descriptor_close(control.listener);
     }
     return result;
 }

@@ -5,10 +5,11 @@
 #include "monitor/fdguard.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "runtime/descriptor.h"
 
 #define GUARDED_MAX 4096u
 #define FLOOR_MAX   (1u << 20) /* a descriptor table up to there costs 8 MiB */
@@ -32,31 +33,32 @@ unsigned fdguard_floor(void)
 
 int fdguard_move(int fd)
 {
-    int moved = fcntl(fd, F_DUPFD_CLOEXEC, (int)fd_floor);
-    if (moved < 0)
-        return -errno;
-    close(fd);
-    return moved;
+    return descriptor_raise(fd, (int)fd_floor);
 }
 
 long fdguard_close(unsigned fd)
 {
-    if (fd >= fd_floor)
+    if (descriptor_is_ours(fd))
         return -EBADF;
     return syscall(SYS_close, fd) < 0 ? -errno : 0;
 }
 
+/* Between ours, one piece after the other. */
 long fdguard_close_range(unsigned first, unsigned last, unsigned flags)
 {
-    if (first <= last && last >= fd_floor) {
-        if (first >= fd_floor)
+    for (unsigned from = first; from <= last;) {
+        unsigned ours = descriptor_next(from);
+        unsigned end = ours == DESCRIPTOR_MAX || ours > last ? last : ours - 1;
+        if (ours > from && syscall(SYS_close_range, from, end, flags) < 0)
+            return -errno;
+        if (end == last)
             return 0;
-        last = fd_floor - 1;
+        from = ours + 1;
     }
-    return syscall(SYS_close_range, first, last, flags) < 0 ? -errno : 0;
+    return first <= last ? 0 : -EINVAL;
 }
 
 void fdguard_close_ours(void)
 {
-    syscall(SYS_close_range, fd_floor, ~0u, 0);
+    descriptor_close_all();
 }

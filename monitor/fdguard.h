@@ -9,9 +9,9 @@
 
 /* Once, before any descriptor is guarded: chooses the floor from RLIMIT_NOFILE. */
 void fdguard_initialise(void);
-/* Descriptors from here on are ours. */
+/* Ours are from here on; the program's may be, too. */
 unsigned fdguard_floor(void);
-/* Moves `fd` to the floor or above, close-on-exec; the new number, or a negative errno and `fd` stays open. */
+/* Moves `fd` to the floor or above, close-on-exec, and marks it as ours; the new number, or a negative errno and it is closed. */
 int fdguard_move(int fd);
 /* close, close_range as the program may have them: ours stay. Negative errno as the kernel's. */
 long fdguard_close(unsigned fd);

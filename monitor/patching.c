@@ -43,9 +43,7 @@ static int memory_write(uint64_t address, const void *bytes, size_t size)
 {
     pthread_mutex_lock(&lock);
     if (memory_fd < 0 || memory_pid != getpid()) {
-        int fd = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
-        int moved = fd < 0 ? -errno : fdguard_move(fd);
-        memory_fd = moved < 0 ? fd : moved;
+        memory_fd = fdguard_move(open("/proc/self/mem", O_RDWR | O_CLOEXEC));
         memory_pid = getpid();
     }
     ssize_t written = memory_fd < 0 ? -1 : pwrite(memory_fd, bytes, size, (off_t)address);
@@ -65,7 +63,7 @@ static uint64_t stub_page(uint64_t start, uint64_t end)
 
 static bool concurrent(void)
 {
-    return thread_count() > 1 || thread_self()->process->shares_memory;
+    return thread_count() > 1 || thread_self()->foreign;
 }
 
 void patching_initialise(void)

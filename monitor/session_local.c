@@ -58,12 +58,6 @@ static int tcp_pair(int pair[2], char why[WIRE_MESSAGE_BYTES])
     return -ECONNABORTED;
 }
 
-static int guarded(int fd)
-{
-    int moved = fdguard_move(fd);
-    return moved < 0 ? fd : moved;
-}
-
 static _Noreturn void peer_begin(const struct session_node *node, unsigned number, int engine_fd, int thread_socket)
 {
     char why[WIRE_MESSAGE_BYTES];
@@ -137,8 +131,8 @@ int session_local_start(struct session_node *node, unsigned number, struct chann
         snprintf(why, WIRE_MESSAGE_BYTES, "fork: %s", strerror(error));
         return -error;
     }
-    node->thread_socket = guarded(sockets[0]);
-    return channel_accept(guarded(pair[0]), NULL, 1000, engine, why);
+    node->thread_socket = fdguard_move(sockets[0]);
+    return channel_accept(fdguard_move(pair[0]), NULL, 1000, engine, why);
 }
 
 int session_local_thread(struct session_node *node, struct channel **channel, char why[WIRE_MESSAGE_BYTES])
@@ -164,5 +158,5 @@ int session_local_thread(struct session_node *node, struct channel **channel, ch
         snprintf(why, WIRE_MESSAGE_BYTES, "the peer takes no more threads");
         return -EPIPE;
     }
-    return channel_accept(guarded(pair[0]), NULL, 1000, channel, why);
+    return channel_accept(fdguard_move(pair[0]), NULL, 1000, channel, why);
 }

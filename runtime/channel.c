@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "runtime/channel_private.h"
+#include "runtime/descriptor.h"
 
 uint64_t channel_now_ns(void)
 {
@@ -110,7 +111,7 @@ void channel_close(struct channel *channel)
     if (!channel)
         return;
     tls_end(channel);
-    close(channel->fd);
+    descriptor_close(channel->fd);
     free(channel->input.bytes);
     free(channel->output.bytes);
     free(channel);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "runtime/channel_private.h"
+#include "runtime/descriptor.h"
 
 #define KEEPALIVE_IDLE_S     20
 #define KEEPALIVE_INTERVAL_S 5
@@ -103,17 +104,11 @@ int channel_connect(const char *address, enum wire_kind kind, const uint8_t sess
     int fd = connect_any(address, deadline, why);
     if (fd < 0)
         return fd;
-    if (fd_floor > 0 && fd < fd_floor) {
-        int moved = fcntl(fd, F_DUPFD_CLOEXEC, fd_floor);
-        int error = errno;
-        close(fd);
-        if (moved < 0) {
-            snprintf(why, WIRE_MESSAGE_BYTES,
-                     "cannot connect to %s: %s (raise the limit of open files)", address,
-                     strerror(error));
-            return -error;
-        }
-        fd = moved;
+    fd = descriptor_raise(fd, fd_floor);
+    if (fd < 0) {
+        snprintf(why, WIRE_MESSAGE_BYTES, "cannot connect to %s: %s (raise the limit of open files)",
+                 address, strerror(-fd));
+        return fd;
     }
     socket_prepare(fd);
     struct channel *channel = channel_create(fd);

@@ -11,6 +11,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "runtime/descriptor.h"
 #include "runtime/pager_private.h"
 
 #define HOLD_NS 50000u /* a woken thread has run its instruction by then, nearly always */
@@ -68,7 +69,7 @@ int pager_start(const struct pager_configuration *configuration, char why[WIRE_M
     if (error != 0)
         return error;
     pager.queue.event =
-        userfault_raise(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), configuration->fd_floor);
+        descriptor_raise(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), configuration->fd_floor);
     if (pager.queue.event < 0) {
         error = errno != 0 ? -errno : -EMFILE;
         snprintf(why, WIRE_MESSAGE_BYTES, "eventfd: %s", strerror(-error));
@@ -94,7 +95,7 @@ failed:
     if (pager.coherence != NULL)
         coherence_destroy(pager.coherence);
     if (pager.queue.event >= 0)
-        close(pager.queue.event);
+        descriptor_close(pager.queue.event);
     userfault_close(&pager.userfault);
     return error;
 }
@@ -226,9 +227,9 @@ void pager_forget(void)
      * farewell to the peer. */
     for (unsigned node = 0; node < NODES_MAX; node++) {
         if (pager.nodes[node].channel != NULL)
-            close(channel_fd(pager.nodes[node].channel));
+            descriptor_close(channel_fd(pager.nodes[node].channel));
     }
-    close(pager.queue.event);
+    descriptor_close(pager.queue.event);
     userfault_close(&pager.userfault);
     memset(&pager, 0, sizeof pager);
     pager_file_forget();

@@ -49,9 +49,6 @@ struct userfault_event {
 
 int userfault_open(struct userfault *userfault, int fd_floor, char why[WIRE_MESSAGE_BYTES]);
 void userfault_close(struct userfault *userfault);
-/* Moves `fd` to `fd_floor` or above when that is not 0. The descriptor, or a negative errno and
- * `fd` is closed. */
-int userfault_raise(int fd, int fd_floor);
 /* Addresses and bytes, page aligned. 0 or negative errno. Any thread. */
 int userfault_register(const struct userfault *userfault, uint64_t start, uint64_t bytes,
                        bool write_protect);

@@ -22,6 +22,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "runtime/descriptor.h"
 #include "runtime/pager_private.h"
 
 #ifndef USERFAULTFD_IOC_NEW
@@ -37,16 +38,6 @@
 #define RETRIES_MAX 1000000 /* each yields: the map is being changed by another thread */
 
 static const uint8_t zero_page[PAGE_BYTES] __attribute__((aligned(PAGE_BYTES)));
-
-int userfault_raise(int fd, int fd_floor)
-{
-    if (fd < 0 || fd_floor == 0 || fd >= fd_floor)
-        return fd;
-    int raised = fcntl(fd, F_DUPFD_CLOEXEC, fd_floor);
-    int error = raised < 0 ? -errno : raised;
-    close(fd);
-    return error;
-}
 
 /* The system call where it is allowed, else the device, which has file permissions. */
 static int userfault_descriptor(void)
@@ -109,7 +100,7 @@ int userfault_open(struct userfault *userfault, int fd_floor, char why[WIRE_MESS
     int error = userfault_kernel_check(why);
     if (error != 0)
         return error;
-    int fd = userfault_raise(userfault_descriptor(), fd_floor);
+    int fd = descriptor_raise(userfault_descriptor(), fd_floor);
     if (fd < 0) {
         if (fd == -EPERM || fd == -EACCES)
             snprintf(why, WIRE_MESSAGE_BYTES,
@@ -130,7 +121,7 @@ int userfault_open(struct userfault *userfault, int fd_floor, char why[WIRE_MESS
                  "CONFIG_HAVE_ARCH_USERFAULTFD_WP)");
         goto failed;
     }
-    userfault->memory = userfault_raise(open("/proc/self/mem", O_RDONLY | O_CLOEXEC), fd_floor);
+    userfault->memory = descriptor_raise(open("/proc/self/mem", O_RDONLY | O_CLOEXEC), fd_floor);
     if (userfault->memory < 0) {
         error = -errno;
         snprintf(why, WIRE_MESSAGE_BYTES, "/proc/self/mem: %s (is /proc mounted?)",
@@ -147,10 +138,8 @@ failed:
 
 void userfault_close(struct userfault *userfault)
 {
-    if (userfault->fd >= 0)
-        close(userfault->fd);
-    if (userfault->memory >= 0)
-        close(userfault->memory);
+    descriptor_close(userfault->fd);
+    descriptor_close(userfault->memory);
     userfault->fd = userfault->memory = -1;
 }
 

@@ -1,6 +1,6 @@
 /*
  * The agent's loop with sessions that only echo, and the filter that sessions live under.
- * links: $(filter monitor/agent% monitor/peer_% runtime/channel% runtime/cpu%,$(PARTS))
+ * links: $(filter monitor/agent% monitor/peer_% runtime/channel% runtime/descriptor% runtime/cpu%,$(PARTS))
  */
 #include <check.h>
 #include <errno.h>

@@ -1,7 +1,7 @@
 /*
  * Channels over loopback TCP: frames, waiting, keys, and everything the other side can do wrong.
  * Not for speed: scripts/bench.
- * links: $(filter runtime/channel%,$(PARTS))
+ * links: $(filter runtime/channel% runtime/descriptor%,$(PARTS))
  */
 #include <check.h>
 #include <errno.h>

@@ -1,6 +1,6 @@
 /*
  * The control socket: where it lies, who may ask, what is answered, and what is left behind.
- * links: monitor/control.c
+ * links: monitor/control.c runtime/descriptor.c
  */
 #include <check.h>
 #include <errno.h>

@@ -1,6 +1,6 @@
 /*
  * Pages by system calls: nothing waits for a missing page, contents and protection change together,
- * and errors mean what the protocol takes them for. links: runtime/userfault.c
+ * and errors mean what the protocol takes them for. links: runtime/descriptor.c runtime/userfault.c
  */
 #include <check.h>
 #include <errno.h>
@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "runtime/descriptor.h"
 #include "runtime/pager_private.h"
 
 #define REGION_START 0x100000000000ul
@@ -275,7 +276,7 @@ START_TEST(descriptors_are_raised)
     ck_assert_int_ge(raised.fd, 500);
     ck_assert_int_ge(raised.memory, 500);
     userfault_close(&raised);
-    ck_assert_int_eq(userfault_raise(-1, 500), -1);
+    ck_assert_int_eq(descriptor_raise(-1, 500), -1);
 }
 END_TEST
 
