@@ -2,9 +2,10 @@
  * From the program to the answers of monitor/clock_quick.c and back. Not for system calls:
  * syscall/entry.S has those.
  *
- * The answer is worked out on the monitor's stack and with the monitor's FS base, so that a signal
- * finds the thread "in the monitor", marks it pending, and goes; before the program gets its answer
- * we look, and make the system call instead, which is where pending things are seen to.
+ * The answer is worked out on the monitor's stack, and still with the program's FS base, for it needs
+ * no TLS: THREAD_IN_MONITOR says so. A signal finds the thread "in the monitor", marks it pending,
+ * and goes; before the program gets its answer we look, and make the system call instead, which is
+ * where pending things are seen to.
  */
 #include "monitor/thread_offsets.h"
 
@@ -30,23 +31,21 @@ HIDDEN(clock_entry_call)
         jmp     *%gs:THREAD_ENTRY
 
 answer:
+        movl    $THREAD_ON_STACK, %gs:THREAD_IN_MONITOR
         mov     %rsp, %gs:THREAD_APP_RSP
         mov     %gs:THREAD_MONITOR_RSP, %rsp
         push    %rdi
         push    %rsi
         push    %rax
         push    %rcx
-        mov     %gs:THREAD_MONITOR_FS, %rax
-        wrfsbase %rax
         call    *%r11
         mov     %rax, %r8
-        mov     %gs:THREAD_APP_FS, %rax
-        wrfsbase %rax
         pop     %rcx
         pop     %r9
         pop     %rsi
         pop     %rdi
         mov     %gs:THREAD_APP_RSP, %rsp
+        movl    $0, %gs:THREAD_IN_MONITOR
         test    %rdx, %rdx
         jnz     instead
 HIDDEN(clock_check)

@@ -65,6 +65,8 @@ static long target_judge(int directory, const char *path, int flags, enum target
         return S_ISLNK(status.st_mode) ? -ELOOP : -EACCES;
     if (faccessat(directory, path, X_OK, AT_EACCESS | at) != 0)
         return -errno;
+    if (flags & ~(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW))
+        return 0; /* for the kernel to refuse */
     if (!session_configuration()->follow || (status.st_mode & (S_ISUID | S_ISGID)))
         return 0;
     int fd = *path ? openat(directory, path, O_RDONLY | O_CLOEXEC) : openat(directory, ".", O_PATH);
@@ -174,10 +176,15 @@ static long exec_now(struct thread *thread, int directory, const char *path, cha
     session_unpin();
     view_before_exec(thread->tid);
     uint64_t mask = thread->mask;
-    thread_block_signals();
+    if (atomic_load(&thread->pending) & PENDING_SIGNAL)
+        mask |= ~SIGNALS_SYNCHRONOUS; /* the call is cut short at once */
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof mask);
-    long result = syscall(SYS_execveat, directory, path, argv, envp, flags) < 0 ? -errno : 0;
-    thread_set_mask(thread->mask & ~SIGNALS_OURS);
+    /* Cut short by a signal that comes now: the handler first, then the call once more. */
+    const uint64_t arguments[6] = {(uint64_t)directory, (uint64_t)path, (uint64_t)argv, envp, (uint64_t)flags};
+    long result = syscall_interruptible(SYS_execveat, arguments);
+    signal_after_exec(thread->process);
+    if (!(atomic_load(&thread->pending) & PENDING_SIGNAL))
+        thread_set_mask(thread->mask & ~SIGNALS_OURS);
     session_pin_home();
     return result;
 }

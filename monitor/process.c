@@ -35,6 +35,9 @@ struct process process_first = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 #define ROBUST_LIMIT 2048
 
+/* One fork at a time: from the freeze of the pages to the thaw. */
+static pthread_mutex_t fork_lock = PTHREAD_MUTEX_INITIALIZER;
+
 /* ---- threads ---------------------------------------------------------------------------------------------------- */
 
 /* The child's side, on its own monitor stack, all signals blocked. */
@@ -46,6 +49,8 @@ static void child_begin(struct thread *thread)
     thread->context->pid = thread->pid;
     if (thread->node == HOME_NODE)
         session_pin_home();
+    if (thread->set_tid)
+        user_copy((void *)thread->set_tid, &thread->tid, sizeof thread->tid);
     thread_arm();
     if (thread->node == HOME_NODE)
         context_resume(thread, thread->context);
@@ -75,24 +80,32 @@ static void child_context(struct thread *parent, struct thread *child, const str
 static long clone_thread(struct thread *parent, struct registers *registers, uint64_t flags, uint64_t stack,
                          uint64_t parent_tid, uint64_t child_tid, uint64_t tls)
 {
+    thread_block_signals();
+    if (atomic_load(&parent->pending) & PENDING_SIGNAL)
+        return RESULT_RESTART_NOINT; /* first the handler, then the call: so that a process has it once */
     struct thread *child = thread_allocate();
-    if (!child)
+    if (!child) {
+        thread_set_mask(parent->mask & ~SIGNALS_OURS);
         return -EAGAIN;
+    }
     child->process = parent->process;
     child->node = flags & CLONE_THREAD ? session_place_thread() : HOME_NODE;
     child_context(parent, child, registers, flags, stack, tls);
     if (flags & CLONE_CHILD_CLEARTID)
         child->clear_tid = child_tid;
+    if (flags & CLONE_CHILD_SETTID)
+        child->set_tid = child_tid;
+    child->foreign = !(flags & CLONE_THREAD);
     if (!(flags & CLONE_SIGHAND)) {
         struct process *process = mmap(NULL, sizeof *process, PROT_READ | PROT_WRITE,
                                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (process == MAP_FAILED) {
             thread_release(child);
+            thread_set_mask(parent->mask & ~SIGNALS_OURS);
             return -EAGAIN;
         }
         memcpy(process->actions, parent->process->actions, sizeof process->actions);
         pthread_mutex_init(&process->lock, NULL);
-        process->shares_memory = true;
         child->process = process;
     }
     bool waits = flags & CLONE_VFORK;
@@ -100,7 +113,6 @@ static long clone_thread(struct thread *parent, struct registers *registers, uin
     atomic_store(&child->kernel_alive, 1);
     if (member)
         thread_register(child);
-    thread_block_signals();
     /* The child's tid is cleared in our own word, so that its stack is not used again too early. */
     uint64_t host = (flags & ~(uint64_t)(CLONE_SETTLS | CLONE_CHILD_CLEARTID | CLONE_CHILD_SETTID));
     if (member)
@@ -108,10 +120,6 @@ static long clone_thread(struct thread *parent, struct registers *registers, uin
     long result = thread_clone(child, host, (int *)parent_tid, (int *)&child->kernel_alive, child_begin);
     if (result > 0 && member)
         view_thread_created(parent->tid, (pid_t)result);
-    if (result > 0 && (flags & CLONE_CHILD_SETTID)) {
-        int tid = (int)result;
-        user_copy((void *)child_tid, &tid, sizeof tid);
-    }
     thread_set_mask(parent->mask & ~SIGNALS_OURS);
     if (result < 0 || waits) {
         if (result < 0 && member) {
@@ -142,12 +150,13 @@ static void fork_child(struct thread *thread, struct registers *registers, uint6
     control_forget();
     space_fork_child();
     patch_fork_done();
+    pthread_mutex_init(&fork_lock, NULL);
     pthread_mutex_init(&thread->process->lock, NULL);
     if (thread->process != &process_first) {
         process_first = *thread->process;
         thread->process = &process_first;
     }
-    thread->process->shares_memory = false;
+    thread->foreign = false;
     thread->tid = (pid_t)syscall(SYS_gettid);
     thread->pid = getpid();
     thread->node = HOME_NODE;
@@ -172,6 +181,9 @@ static long clone_process(struct thread *thread, struct registers *registers, ui
 {
     bool distributed = session_distributed();
     thread_block_signals();
+    if (atomic_load(&thread->pending) & PENDING_SIGNAL)
+        return RESULT_RESTART_NOINT;
+    pthread_mutex_lock(&fork_lock);
     if (distributed)
         pager_freeze();
     patch_fork_prepare();
@@ -189,6 +201,7 @@ static long clone_process(struct thread *thread, struct registers *registers, ui
         patch_fork_done();
         if (distributed)
             pager_thaw();
+        pthread_mutex_unlock(&fork_lock);
     }
     thread_set_mask(thread->mask & ~SIGNALS_OURS);
     return result;
@@ -273,7 +286,7 @@ static void robust_walk(struct thread *thread)
 
 _Noreturn void process_exit_thread(struct thread *thread, int status)
 {
-    if (thread->process->shares_memory)
+    if (thread->foreign)
         for (;;)
             syscall(SYS_exit, status);
     if (thread_count() == 1)
@@ -287,7 +300,11 @@ _Noreturn void process_exit_thread(struct thread *thread, int status)
     }
     session_thread_ended(thread->node);
     view_thread_ended(thread->tid);
-    thread_unregister(thread);
+    for (unsigned i = 0; i < thread->signal_count; i++)
+        if (thread->signals[i].si_code != SI_TKILL)
+            kill(thread->pid, thread->signals[i].si_signo); /* meant for the process: another thread has it */
+    if (thread_unregister(thread) == 0)
+        process_exit(status); /* the other one ended meanwhile */
     syscall(SYS_set_robust_list, NULL, 24);
     bool first = thread->tid == thread->pid;
     if (!first) {
@@ -300,7 +317,7 @@ _Noreturn void process_exit_thread(struct thread *thread, int status)
 
 _Noreturn void process_exit(int status)
 {
-    if (!thread_self()->process->shares_memory) {
+    if (!thread_self()->foreign) {
         thread_block_signals();
         session_end();
     }

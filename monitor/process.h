@@ -14,7 +14,6 @@
 struct process {
     pthread_mutex_t lock; /* guards actions */
     struct signal_action actions[65];
-    bool shares_memory; /* made by vfork or CLONE_VM: not ours to change what belongs to the address space */
 };
 
 extern struct process process_first;

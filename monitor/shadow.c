@@ -19,6 +19,9 @@
 #include "monitor/space.h"
 #include "runtime/channel.h"
 #include "runtime/pager.h"
+#include "syscall/table.h"
+
+#define ASK_AGAIN_MS 10
 
 static _Atomic uint64_t migrations;
 
@@ -42,7 +45,8 @@ static void frame_wait(struct thread *thread, struct wire_frame *frame)
     int ready = channel_wait(thread->channel, NULL, 0);
     while (ready == 0 || ready == -EINTR) {
         thread_block_signals();
-        if (atomic_load(&thread->pending) && !asked) {
+        if (atomic_load(&thread->pending)) {
+            /* It travels on another connection than the thread does and may be there first: asked until it comes. */
             asked = true;
             pager_interrupt(thread->node, thread->number);
         }
@@ -50,7 +54,7 @@ static void frame_wait(struct thread *thread, struct wire_frame *frame)
         sigset_t mask;
         memset(&mask, 0, sizeof mask);
         memcpy(&mask, &open, sizeof open);
-        ready = channel_wait(thread->channel, &mask, -1);
+        ready = channel_wait(thread->channel, &mask, asked ? ASK_AGAIN_MS : -1);
         if (!atomic_load(&thread->pending))
             thread_set_mask(thread->mask & ~SIGNALS_OURS);
     }
@@ -65,6 +69,8 @@ static void serve_call(struct thread *thread)
 {
     struct wire_call call;
     memcpy(&call, thread->context, sizeof call);
+    if (call.number < CALL_COUNT && call_table[call.number].place == CALL_THREAD)
+        session_lost(thread->node, "it forwards call %lu, which it must not", call.number);
     atomic_store(&thread->activity, THREAD_IN_CALL);
     struct wire_result result = {0};
     result.value = call_handle(thread, call.number, call.arguments, NULL);

@@ -76,11 +76,12 @@ static bool interrupt_is_ours(int signal, const siginfo_t *info)
            (uint64_t)info->si_value.sival_ptr == SIGNAL_INTERRUPT_VALUE && info->si_pid == getpid();
 }
 
-/* The program's own code, or the kernel's vDSO called by it; not the crossing, which runs before the flag is set. */
+/* The program's own code, or the kernel's vDSO called by it; not our text, part of which runs before the flag is set. */
 static bool in_program(const struct frame_ucontext *context, bool in_monitor)
 {
+    extern const char __executable_start[], etext[];
     uint64_t at = context->g[REG_RIP];
-    return at < SPAN_ZONE_END || (!in_monitor && (at < (uint64_t)entry_text_start || at >= (uint64_t)entry_text_end));
+    return at < SPAN_ZONE_END || (!in_monitor && (at < (uint64_t)__executable_start || at >= (uint64_t)etext));
 }
 
 static bool between(uint64_t value, const char *first, const char *last)
@@ -181,24 +182,12 @@ static bool windows_leave(struct thread *thread, struct frame_ucontext *context)
 
 static void queue(struct thread *thread, const siginfo_t *info, struct frame_ucontext *context)
 {
-    if (thread->signal_count < THREAD_SIGNALS_MAX) /* more only when faults are sent by hand: those do not queue */
+    if (thread->signal_count < THREAD_SIGNALS_MAX) { /* more only when faults are sent by hand: those do not queue */
+        thread->signal_held[thread->signal_count] = false;
         thread->signals[thread->signal_count++] = *info;
+    }
     atomic_fetch_or(&thread->pending, PENDING_SIGNAL);
     context->sigmask = ~SIGNALS_SYNCHRONOUS;
-}
-
-static void asynchronous(struct thread *thread, const siginfo_t *info, struct frame_ucontext *context,
-                         bool in_monitor)
-{
-    if (in_program(context, in_monitor) || windows_leave(thread, context)) {
-        struct signal_action action;
-        if (signal_take_action(thread, info->si_signo, &action))
-            signal_frame_now(thread, &action, info, context);
-        else
-            context->sigmask = thread->mask & ~SIGNALS_OURS;
-        return;
-    }
-    queue(thread, info, context);
 }
 
 /* No handler of the program's can have it: the kernel's default, which ends the process with the right status. */
@@ -209,9 +198,29 @@ static void default_action(const siginfo_t *info, struct frame_ucontext *context
         damage_judge(info, context->g[REG_RIP]);
     host_plain(signal, (uint64_t)SIG_DFL, 0);
     context->sigmask &= ~SIGNAL_BIT(signal);
-    if (info->si_code <= 0 || signal == SIGTRAP || signal == SIGSYS)
+    if (info->si_code <= 0 || !(SIGNALS_SYNCHRONOUS & SIGNAL_BIT(signal)) || signal == SIGTRAP || signal == SIGSYS)
         syscall(SYS_rt_tgsigqueueinfo, getpid(), syscall(SYS_gettid), signal, info);
     /* Otherwise the instruction faults again on return. */
+}
+
+static void asynchronous(struct thread *thread, const siginfo_t *info, struct frame_ucontext *context,
+                         bool in_monitor)
+{
+    int signal = info->si_signo;
+    if (signal == SIGNAL_INTERRUPT && (thread->mask & SIGNAL_BIT(signal))) {
+        signal_hold(thread, info); /* the program blocks it, the kernel may not */
+        return;
+    }
+    if (!in_program(context, in_monitor) && !windows_leave(thread, context)) {
+        queue(thread, info, context);
+        return;
+    }
+    struct signal_action action;
+    context->sigmask = thread->mask & ~SIGNALS_OURS;
+    if (signal_take_action(thread, signal, &action))
+        signal_frame_now(thread, &action, info, context);
+    else if (!signal_is_ignored(thread, signal))
+        default_action(info, context); /* the program has gone back to it meanwhile */
 }
 
 static void synchronous(struct thread *thread, const siginfo_t *info, struct frame_ucontext *context,
@@ -289,20 +298,39 @@ void signal_handle(int signal, siginfo_t *info, struct frame_ucontext *context, 
         asynchronous(thread, info, context, in_monitor);
 }
 
+/* May the signal at `index` be delivered now, after frames that changed the mask from `before`? */
+static bool deliverable(const struct thread *thread, unsigned index, uint64_t before)
+{
+    uint64_t blocked = thread->signal_held[index] ? thread->mask : thread->mask & ~before;
+    return !(blocked & SIGNAL_BIT(thread->signals[index].si_signo));
+}
+
+/* Nothing of the program's takes it: the kernel carries out the default, once the mask is open. */
+static void deliver_default(const siginfo_t *info)
+{
+    if (SIGNALS_OURS & SIGNAL_BIT(info->si_signo))
+        host_plain(info->si_signo, (uint64_t)SIG_DFL, 0);
+    syscall(SYS_rt_tgsigqueueinfo, getpid(), syscall(SYS_gettid), info->si_signo, info);
+}
+
 bool signal_deliver(struct thread *thread, struct registers *registers)
 {
     bool handled = false;
-    uint64_t before = thread_block_signals();
-    (void)before;
+    thread_block_signals();
     atomic_fetch_and(&thread->pending, ~PENDING_SIGNAL);
+    uint64_t before = thread->mask;
+    unsigned kept = 0;
     for (unsigned i = 0; i < thread->signal_count; i++) {
         struct signal_action action;
         siginfo_t info = thread->signals[i];
+        if (!deliverable(thread, i, before)) {
+            thread->signals[kept] = info;
+            thread->signal_held[kept++] = true;
+            continue;
+        }
         if (!signal_take_action(thread, info.si_signo, &action)) {
-            if (!signal_is_ignored(thread, info.si_signo)) {
-                /* The program has gone back to the default meanwhile: let the kernel carry it out. */
-                syscall(SYS_rt_tgsigqueueinfo, getpid(), syscall(SYS_gettid), info.si_signo, &info);
-            }
+            if (!signal_is_ignored(thread, info.si_signo))
+                deliver_default(&info);
             continue;
         }
         if (thread->restart) {
@@ -316,7 +344,7 @@ bool signal_deliver(struct thread *thread, struct registers *registers)
         signal_frame_registers(thread, &action, &info, registers);
         handled = true;
     }
-    thread->signal_count = 0;
+    thread->signal_count = kept;
     thread_set_mask(thread->mask & ~SIGNALS_OURS);
     return handled;
 }
@@ -347,7 +375,7 @@ long signal_call_action(int signal, uint64_t new_action, uint64_t old_action, ui
         process->actions[signal] = action;
         bool ours = SIGNALS_OURS & SIGNAL_BIT(signal);
         if (!ours && action.handler > (uint64_t)SIG_IGN)
-            host_install(signal, action.flags & (SA_NOCLDSTOP | SA_NOCLDWAIT));
+            host_install(signal, action.flags & (SA_NOCLDSTOP | SA_NOCLDWAIT | SA_RESETHAND));
         else if (!ours)
             host_plain(signal, action.handler, action.flags & (SA_NOCLDSTOP | SA_NOCLDWAIT));
     }
@@ -423,4 +451,11 @@ void signal_before_exec(struct process *process)
     for (int signal = 1; signal <= 64; signal++)
         if ((SIGNALS_OURS & SIGNAL_BIT(signal)) && process->actions[signal].handler == (uint64_t)SIG_IGN)
             host_plain(signal, (uint64_t)SIG_IGN, 0);
+}
+
+void signal_after_exec(struct process *process)
+{
+    for (int signal = 1; signal <= 64; signal++)
+        if ((SIGNALS_OURS & SIGNAL_BIT(signal)) && process->actions[signal].handler == (uint64_t)SIG_IGN)
+            host_install(signal, SIGNALS_SYNCHRONOUS & SIGNAL_BIT(signal) ? SA_NODEFER : 0);
 }

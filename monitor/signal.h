@@ -60,10 +60,15 @@ bool signal_deliver(struct thread *thread, struct registers *registers);
 /* The call in `thread->restart` was cut short and no handler runs: make it again. */
 void signal_restart(struct thread *thread, struct registers *registers);
 
+/* The mask has changed: what was held back and is open now becomes pending. */
+void signal_release(struct thread *thread);
+
 /* Sends SIGNAL_INTERRUPT to a thread of this process. */
 void signal_interrupt(pid_t tid);
 /* exec: what is ignored by the program must be ignored by the kernel, for the next program inherits it. */
 void signal_before_exec(struct process *process);
+/* The exec has failed: our handlers are put back. */
+void signal_after_exec(struct process *process);
 
 /*
  * From signal_entry. signal_dispatch runs without TLS on whatever FS base there is, and is all there is to do when it

@@ -46,8 +46,10 @@ bool signal_is_ignored(struct thread *thread, int signal)
 
 void signal_hold(struct thread *thread, const siginfo_t *info)
 {
-    if (thread->signal_count < THREAD_SIGNALS_MAX)
+    if (thread->signal_count < THREAD_SIGNALS_MAX) {
+        thread->signal_held[thread->signal_count] = true;
         thread->signals[thread->signal_count++] = *info;
+    }
 }
 
 void signal_release(struct thread *thread)
@@ -67,9 +69,12 @@ static uint64_t frame_place(struct thread *thread, const struct signal_action *a
         sp = (uint64_t)stack->ss_sp + stack->ss_size;
     else
         sp -= RED_ZONE_BYTES;
+    bool alternate = inside || ((action->flags & SA_ONSTACK) && stack->ss_size);
     sp = (sp - bytes - 4) & ~63ul;
     *area = sp;
-    return ((sp - sizeof(struct frame)) & ~15ul) - 8;
+    uint64_t place = ((sp - sizeof(struct frame)) & ~15ul) - 8;
+    /* As the kernel: a frame that does not fit the alternate stack is not put below it. */
+    return alternate && place - (uint64_t)stack->ss_sp >= stack->ss_size ? 0 : place;
 }
 
 static _Noreturn void frame_impossible(void)

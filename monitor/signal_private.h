@@ -19,6 +19,5 @@ void signal_frame_registers(struct thread *thread, const struct signal_action *a
 
 /* A synchronous signal that was sent while the program blocks it: kept, and delivered when the mask allows. */
 void signal_hold(struct thread *thread, const siginfo_t *info);
-void signal_release(struct thread *thread);
 
 #endif

@@ -264,7 +264,7 @@ void thread_register(struct thread *thread)
     pthread_mutex_unlock(&lock);
 }
 
-void thread_unregister(struct thread *thread)
+unsigned thread_unregister(struct thread *thread)
 {
     pthread_mutex_lock(&lock);
     if (thread->previous)
@@ -273,8 +273,9 @@ void thread_unregister(struct thread *thread)
         live = thread->next;
     if (thread->next)
         thread->next->previous = thread->previous;
-    live_count--;
+    unsigned left = --live_count;
     pthread_mutex_unlock(&lock);
+    return left;
 }
 
 unsigned thread_count(void)

@@ -58,6 +58,7 @@ struct thread {
     stack_t alternate; /* the program's alternate stack */
 
     siginfo_t signals[THREAD_SIGNALS_MAX];
+    bool signal_held[THREAD_SIGNALS_MAX]; /* not before the mask allows it */
     unsigned signal_count;
     long restart;         /* RESULT_RESTART_* of the call that is being left, or 0 */
     uint64_t restart_call;
@@ -72,6 +73,8 @@ struct thread {
     uint8_t *memory; /* guard, monitor stack, alternate stack, this, areas */
     struct wire_context *context; /* one context with its XSAVE area, for moving */
     uint8_t *frame;  /* area in which context_resume builds its frame */
+    bool foreign; /* another process in our memory (vfork, CLONE_VM without CLONE_THREAD) */
+    uint64_t set_tid; /* CLONE_CHILD_SETTID: where the child writes its tid before it runs */
     void *exec_scratch; /* of an exec in a process that shares our memory: freed by the parent */
     size_t exec_scratch_bytes;
     struct thread *next, *previous; /* registry of live threads */
@@ -111,7 +114,8 @@ void thread_arm(void);
 
 /* The registry: live threads of this process. `visit` runs under the lock. */
 void thread_register(struct thread *thread);
-void thread_unregister(struct thread *thread);
+/* Returns how many are left. */
+unsigned thread_unregister(struct thread *thread);
 unsigned thread_count(void);
 void thread_each(bool (*visit)(struct thread *thread, void *context), void *context);
 /* In a fork child: only `self` is left. */

@@ -17,7 +17,9 @@
 #define THREAD_SITE        88  /* call site that came by dispatch, 0 by stub */
 #define THREAD_LEAVING     96  /* struct registers * while the exit path runs */
 #define THREAD_FD_FLOOR    104 /* uint32_t: descriptors from here on are ours */
-#define THREAD_IN_MONITOR  108 /* uint32_t: the FS base is the monitor's, or about to be */
+#define THREAD_IN_MONITOR  108 /* uint32_t: 0 the program's code, else one of these */
+#define THREAD_IN_DOMAIN   1   /* the FS base is the monitor's, or about to be */
+#define THREAD_ON_STACK    2   /* on the monitor's stack with the program's FS base: no TLS in use */
 /* The session's vDSO jumps through these. */
 #define THREAD_CLOCK_GETTIME 112
 #define THREAD_GETTIMEOFDAY  120

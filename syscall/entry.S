@@ -324,7 +324,9 @@ HIDDEN(signal_entry)
         push    %rsi
         push    %rdx
         sub     $8, %rsp
-        mov     %ebx, %ecx
+        xor     %ecx, %ecx
+        test    %ebx, %ebx
+        setne   %cl
         call    signal_dispatch
         add     $8, %rsp
         pop     %rdx
@@ -332,12 +334,12 @@ HIDDEN(signal_entry)
         pop     %rdi
         test    %eax, %eax
         jnz     5f
-2:      test    %ebx, %ebx
-        jnz     4f
+2:      cmp     $THREAD_IN_DOMAIN, %ebx
+        je      4f
         cmpl    $0, %gs:THREAD_FSGSBASE
         je      3f
-        cmpl    $0, %gs:THREAD_IN_MONITOR
-        jne     3f
+        cmpl    $THREAD_IN_DOMAIN, %gs:THREAD_IN_MONITOR
+        je      3f
         rdfsbase %rax
         mov     %rax, %gs:THREAD_APP_FS
 3:      movl    $1, %gs:THREAD_IN_MONITOR
@@ -350,12 +352,14 @@ HIDDEN(signal_entry)
         pop     %rdx
         pop     %rsi
         pop     %rdi
-4:      mov     %ebx, %ecx
-        call    signal_handle
+4:      xor     %ecx, %ecx
         test    %ebx, %ebx
-        jnz     5f
+        setne   %cl
+        call    signal_handle
+        cmp     $THREAD_IN_DOMAIN, %ebx
+        je      5f
         set_fs  %gs:THREAD_APP_FS
-        movl    $0, %gs:THREAD_IN_MONITOR
+        mov     %ebx, %gs:THREAD_IN_MONITOR
 5:      pop     %rbx
         ret
 /* monitor_enter(argument, function): from a changed signal frame, with the program's FS base; never returns */
