@@ -21,6 +21,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#define PIDFD_SELF_THREAD (uint32_t)-10000 /* linux/pidfd.h: the memory of whoever calls */
 #define USERFAULT_IOCTL_TYPE 0xaa00u /* linux/userfaultfd.h: UFFDIO */
 
 #ifndef PR_SET_SYSCALL_USER_DISPATCH
@@ -141,6 +142,9 @@ static int add_conditions(scmp_filter_ctx filter)
     for (size_t i = 0; i < sizeof own_only / sizeof *own_only && !error; i++)
         error =
             seccomp_rule_add(filter, SCMP_ACT_ALLOW, own_only[i], 1, SCMP_A0(SCMP_CMP_EQ, own, 0));
+    if (!error)
+        error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(process_madvise), 1,
+                                 SCMP_A0(SCMP_CMP_MASKED_EQ, UINT32_MAX, PIDFD_SELF_THREAD));
     return error;
 }
 

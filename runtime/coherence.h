@@ -31,8 +31,12 @@ struct coherence_operations {
     /* Copies the contents out. With `populate` a page never touched becomes a zero page first, read-only.
      * 1 zero, 0 data, -ENOENT. */
     int (*read)(void *context, uint64_t page, void *data, bool populate);
-    /* Removes the page: the next access faults. The page has been protected before, so it no longer changes. */
-    int (*discard)(void *context, uint64_t page);
+    /* Removes the page, before the next message leaves: from then on an access faults. The page has been protected before,
+     * so it no longer changes. A page that is not mapped is gone already. */
+    void (*discard)(void *context, uint64_t page);
+    /* Both for a page that may be written until then: copies the contents out and removes it; none of its writes is lost.
+     * A page never touched is zero. 1 zero, 0 data, -ENOENT. */
+    int (*take)(void *context, uint64_t page, void *data);
     uint64_t (*now_ns)(void *context);
     /* A range message has to be carried out on this peer: unmap (after which no page of the range is there) or protect, and
      * wake. Peer only. */

@@ -12,6 +12,8 @@
 
 #include "runtime/coherence_private.h"
 
+#define PROBE_EPOCHS 8u
+
 /* ---- home's own copy ------------------------------------------------------------------------- */
 
 static bool home_owns(const struct coherence_page *page)
@@ -35,9 +37,26 @@ static enum coherence_content home_read(struct coherence *coherence, struct cohe
 static void home_discard(struct coherence *coherence, struct coherence_page *page, uint64_t number,
                          bool early)
 {
-    int result = coherence->operations.discard(coherence->context, number);
-    COHERENCE_ASSERT(result == 0 || result == -ENOENT);
+    coherence->operations.discard(coherence->context, number);
     coherence_hold_end(coherence, page, early);
+}
+
+/* As home_read, and home's copy is gone then. */
+static enum coherence_content home_take(struct coherence *coherence, struct coherence_page *page,
+                                        uint64_t number, bool early)
+{
+    if (page->state != PAGE_MODIFIED) {
+        enum coherence_content content = home_read(coherence, page, number);
+        if (content != CONTENT_GONE)
+            home_discard(coherence, page, number, early);
+        return content;
+    }
+    int result = coherence->operations.take(coherence->context, number, coherence->scratch);
+    COHERENCE_ASSERT(result >= 0 || result == -ENOENT);
+    if (result < 0)
+        return CONTENT_GONE;
+    coherence_hold_end(coherence, page, early);
+    return result == 1 ? CONTENT_ZERO : CONTENT_DATA;
 }
 
 static int home_install(struct coherence *coherence, uint64_t number, const void *data,
@@ -129,6 +148,7 @@ static void grant_read_peer(struct coherence *coherence, struct coherence_page *
             home_discard(coherence, page, request->page, request->early);
             page->holders = NODE_BIT(request->node);
             page->state = PAGE_EXCLUSIVE;
+            page->writer = request->node;
             grant_send(coherence, page, request, PAGE_EXCLUSIVE, content, NULL);
             return;
         }
@@ -158,6 +178,7 @@ static void grant_write_home(struct coherence *coherence, struct coherence_page 
         coherence->operations.wake(coherence->context, request->page);
     page->holders = HOME_BIT;
     page->state = PAGE_MODIFIED;
+    page->writer = HOME_NODE;
     page->epoch++;
     coherence_hold_start(coherence, page);
 }
@@ -167,21 +188,21 @@ static void grant_write_peer(struct coherence *coherence, struct coherence_page 
                              enum coherence_content content, const void *data)
 {
     bool upgrade = (page->holders & NODE_BIT(request->node)) != 0;
-    if (page->holders & HOME_BIT) {
-        if (!upgrade) {
-            content = home_read(coherence, page, request->page);
-            data = coherence->scratch;
-            if (content == CONTENT_GONE) {
-                grant_send(coherence, page, request, PAGE_LOST, content, NULL);
-                return;
-            }
+    if ((page->holders & HOME_BIT) && !upgrade) {
+        content = home_take(coherence, page, request->page, request->early);
+        data = coherence->scratch;
+        if (content == CONTENT_GONE) {
+            grant_send(coherence, page, request, PAGE_LOST, content, NULL);
+            return;
         }
+    } else if (page->holders & HOME_BIT) {
         home_discard(coherence, page, request->page, request->early);
     }
     COHERENCE_ASSERT((page->holders & ~(NODE_BIT(request->node) | HOME_BIT)) == 0);
     COHERENCE_ASSERT(upgrade == (content == CONTENT_NONE));
     page->holders = NODE_BIT(request->node);
     page->state = PAGE_MODIFIED;
+    page->writer = request->node;
     page->epoch++;
     grant_send(coherence, page, request, PAGE_MODIFIED, content, data);
 }
@@ -291,6 +312,47 @@ void coherence_home_run(struct coherence *coherence, uint64_t number)
     }
 }
 
+/* ---- migratory pages ------------------------------------------------------------------------- */
+
+/*
+ * Locks and what they guard are read and then written by one node after the other. Once a node has upgraded a copy that
+ * it had from the writer before it, whoever reads the page gets it modified at once, which saves the upgrade. Now and then
+ * a reader gets the page shared: when it does not write before somebody else asks, the page is migratory no more.
+ */
+static bool migratory_read(const struct coherence *coherence, struct coherence_page *page)
+{
+    if (!(page->flags & PAGE_MIGRATORY) || coherence->frozen)
+        return false;
+    if (page->flags & PAGE_PROBED) {
+        page->flags &= (uint8_t) ~(PAGE_MIGRATORY | PAGE_PROBED);
+        return false;
+    }
+    if (page->epoch % PROBE_EPOCHS != 0)
+        return true;
+    page->flags |= PAGE_PROBED;
+    return false;
+}
+
+static void migratory_write(struct coherence_page *page, unsigned node)
+{
+    bool upgrade = (page->holders & NODE_BIT(node)) != 0;
+    if (page->flags & PAGE_PROBED)
+        page->flags &= (uint8_t)(upgrade ? ~PAGE_PROBED : ~(PAGE_MIGRATORY | PAGE_PROBED));
+    else if (upgrade && node != page->writer &&
+             page->holders == (NODE_BIT(node) | NODE_BIT(page->writer)))
+        page->flags |= PAGE_MIGRATORY;
+}
+
+static void request_receive(struct coherence *coherence, struct coherence_page *page,
+                                                 uint64_t number, unsigned node, bool write)
+{
+    if (write)
+        migratory_write(page, node);
+    else
+        write = migratory_read(coherence, page);
+    coherence_request_add(coherence, page, number, KIND_REQUEST, node, write ? PAGE_MODIFIED : PAGE_SHARED);
+}
+
 /* ---- events ---------------------------------------------------------------------------------- */
 
 void coherence_home_fault(struct coherence *coherence, uint64_t number, bool write)
@@ -321,8 +383,7 @@ void coherence_home_fault(struct coherence *coherence, uint64_t number, bool wri
       : write ? &coherence->counters.faults_write
               : &coherence->counters.faults_read) += 1;
     coherence_hold_adapt(coherence, page);
-    coherence_request_add(coherence, page, number, KIND_REQUEST, HOME_NODE,
-                          write ? PAGE_MODIFIED : PAGE_SHARED);
+    request_receive(coherence, page, number, HOME_NODE, write);
     coherence_home_run(coherence, number);
 }
 
@@ -346,7 +407,7 @@ int coherence_home_request(struct coherence *coherence, unsigned from,
     if ((page->holders & NODE_BIT(from)) &&
         (!write || page->state != PAGE_SHARED || message->held != PAGE_SHARED))
         return -EPROTO; /* it has what it wants */
-    coherence_request_add(coherence, page, message->page, KIND_REQUEST, from, message->state);
+    request_receive(coherence, page, message->page, from, write);
     coherence_home_run(coherence, message->page);
     return 0;
 }

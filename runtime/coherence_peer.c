@@ -109,7 +109,7 @@ static bool grant_makes_sense(const struct coherence_page *page,
     }
     if (request->state == PAGE_MODIFIED)
         return message->state == PAGE_MODIFIED;
-    return message->state == PAGE_SHARED || message->state == PAGE_EXCLUSIVE;
+    return message->flags != 0 && message->state != PAGE_LOST; /* a migratory page comes modified */
 }
 
 /* The mapping went while the page was under way: home must not believe that the page is here. */
@@ -162,8 +162,8 @@ int coherence_peer_grant(struct coherence *coherence, const struct wire_page *me
     if (state == PAGE_EXCLUSIVE && upgrade_next) { /* the first write is waiting already */
         state = PAGE_MODIFIED;
         epoch++;
-        upgrade_next = false;
     }
+    upgrade_next &= state == PAGE_SHARED;
     if (message->flags == 0) {
         int result = coherence->operations.unprotect(coherence->context, message->page);
         COHERENCE_ASSERT(result == 0); /* contents that went without a range message are lost */
@@ -195,23 +195,25 @@ static void recall_carry_out(struct coherence *coherence, struct coherence_page 
         .state = (uint8_t)fall_back,
         .held = page->state,
     };
-    const void *data = NULL;
-    int result;
-    if (page->state == PAGE_MODIFIED) {
-        result = coherence->operations.protect(coherence->context, number);
-        COHERENCE_ASSERT(result == 0);
+    bool written = page->state == PAGE_MODIFIED, leaves = fall_back == PAGE_LOST;
+    const struct coherence_operations *operations = &coherence->operations;
+    int zero = 0, result = 0;
+    if (written && leaves) {
+        COHERENCE_ASSERT(with_data);
+        zero = operations->take(coherence->context, number, coherence->scratch);
+    } else {
+        if (written)
+            result = operations->protect(coherence->context, number);
+        if (with_data && result == 0)
+            zero = operations->read(coherence->context, number, coherence->scratch, false);
+        if (leaves)
+            operations->discard(coherence->context, number);
     }
-    if (with_data) {
-        result = coherence->operations.read(coherence->context, number, coherence->scratch, false);
-        COHERENCE_ASSERT(result >= 0);
-        message.flags = result == 1 ? WIRE_PAGE_ZERO : WIRE_PAGE_DATA;
-        data = result == 1 ? NULL : coherence->scratch;
-        coherence->counters.pages_out++;
-    }
-    if (fall_back == PAGE_LOST) {
-        result = coherence->operations.discard(coherence->context, number);
-        COHERENCE_ASSERT(result == 0);
-    }
+    COHERENCE_ASSERT(zero >= 0 && result == 0);
+    if (with_data)
+        message.flags = zero == 1 ? WIRE_PAGE_ZERO : WIRE_PAGE_DATA;
+    const void *data = message.flags == WIRE_PAGE_DATA ? coherence->scratch : NULL;
+    coherence->counters.pages_out += with_data;
     page->state = (uint8_t)fall_back;
     coherence_hold_end(coherence, page, early);
     coherence->counters.recalls++;

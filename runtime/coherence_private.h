@@ -38,6 +38,8 @@ enum coherence_page_flags {
     PAGE_BUSY = 1,  /* home: the first request of the queue waits for answers to recalls */
     PAGE_HELD = 2,  /* stamp says when the copy came; without it, when it was taken */
     PAGE_EARLY = 4, /* taken: somebody waited for it while it was held */
+    PAGE_MIGRATORY = 8, /* home: who reads it writes it next, so a reader gets it modified */
+    PAGE_PROBED = 16,   /* home: migratory, but the last reader got it shared, to see whether it writes */
 };
 
 /* One page as this node sees it; at home that is the directory entry and home's own copy in one. */
@@ -50,7 +52,7 @@ struct coherence_page {
                        was granted */
     uint8_t level;  /* the hold time is doubled so many times */
     uint8_t flags;  /* enum coherence_page_flags */
-    uint8_t reserved;
+    uint8_t writer; /* home: the node that was granted it exclusive or modified last */
 };
 _Static_assert(sizeof(struct coherence_page) == 24, "a page costs 24 bytes");
 

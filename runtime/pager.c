@@ -109,15 +109,34 @@ static void operation_send(void *context, unsigned node, enum wire_type type,
                data != NULL ? PAGE_BYTES : 0);
 }
 
+static void discards_carry_out(struct pager *pager)
+{
+    if (pager->discard_count != 0)
+        userfault_discard(&pager->userfault, pager->discards, pager->discard_count);
+    pager->discard_count = 0;
+}
+
+/* Before anything else happens to a page that is still to be removed. */
+static void discards_settle(struct pager *pager, uint64_t page)
+{
+    for (unsigned i = 0; i < pager->discard_count; i++)
+        if (pager->discards[i] == page) {
+            discards_carry_out(pager);
+            return;
+        }
+}
+
 static int operation_protect(void *context, uint64_t page)
 {
     struct pager *pager = context;
+    discards_settle(pager, page);
     return userfault_protect(&pager->userfault, page);
 }
 
 static int operation_unprotect(void *context, uint64_t page)
 {
     struct pager *pager = context;
+    discards_settle(pager, page);
     int result = userfault_unprotect(&pager->userfault, page);
     pager_clock_stop(pager, page);
     return result;
@@ -126,6 +145,7 @@ static int operation_unprotect(void *context, uint64_t page)
 static int operation_install(void *context, uint64_t page, const void *data, bool writable)
 {
     struct pager *pager = context;
+    discards_settle(pager, page);
     int result = userfault_install(&pager->userfault, page, data, writable);
     pager_clock_stop(pager, page);
     return result;
@@ -141,13 +161,23 @@ static void operation_wake(void *context, uint64_t page)
 static int operation_read(void *context, uint64_t page, void *data, bool populate)
 {
     struct pager *pager = context;
+    discards_settle(pager, page);
     return userfault_read(&pager->userfault, page, data, populate);
 }
 
-static int operation_discard(void *context, uint64_t page)
+static void operation_discard(void *context, uint64_t page)
 {
     struct pager *pager = context;
-    return userfault_discard(&pager->userfault, page);
+    if (pager->discard_count == USERFAULT_DISCARDS_MAX)
+        discards_carry_out(pager);
+    pager->discards[pager->discard_count++] = page;
+}
+
+static int operation_take(void *context, uint64_t page, void *data)
+{
+    struct pager *pager = context;
+    discards_settle(pager, page);
+    return userfault_take(&pager->userfault, page, data);
 }
 
 static uint64_t operation_now_ns(void *context)
@@ -160,6 +190,7 @@ static void operation_range(void *context, enum wire_type type, const struct wir
 {
     struct pager *pager = context;
     PAGER_ASSERT(range->start < range->end);
+    discards_carry_out(pager);
     /* Before the mapping goes: what another thread maps there afterwards must stay in the lists. */
     if (type == WIRE_RANGE_DROP) {
         pager_file_dropped(range->start, range->end);
@@ -173,7 +204,7 @@ static void operation_range(void *context, enum wire_type type, const struct wir
 
 static void operation_done(void *context, void *job)
 {
-    (void)context;
+    discards_carry_out(context); /* what is mapped there next must not suffer */
     pager_job_finish(job);
 }
 
@@ -185,6 +216,7 @@ const struct coherence_operations pager_operations = {
     .wake = operation_wake,
     .read = operation_read,
     .discard = operation_discard,
+    .take = operation_take,
     .now_ns = operation_now_ns,
     .range = operation_range,
     .done = operation_done,
@@ -272,6 +304,7 @@ static void loop_quit(struct pager *pager)
 {
     struct wire_statistics statistics;
     struct pager_node *home = &pager->nodes[HOME_NODE];
+    discards_carry_out(pager);
     pager_statistics_fill(pager, &statistics);
     pager_send(pager, HOME_NODE, WIRE_STATISTICS, &statistics, sizeof statistics, NULL, 0);
     uint64_t deadline_ns = pager_now_ns() + QUIT_FLUSH_MS * 1000000ull;
@@ -393,6 +426,7 @@ static void loop_watchdog(struct pager *pager, uint64_t now_ns)
 /* What a turn has queued goes out at its end, in one piece for each node. */
 static void loop_flush(struct pager *pager)
 {
+    discards_carry_out(pager);
     for (unsigned node = 0, seen = 0; node < NODES_MAX && seen < pager->node_count; node++) {
         struct pager_node *to = &pager->nodes[node];
         if (to->channel == NULL)

@@ -19,22 +19,32 @@ struct fresh {
     uint32_t used;   /* when it was used last */
 };
 
-#define STREAMS          8u
-#define STREAM_READ_MAX  32u
-#define STREAM_WRITE_MAX 8u /* taking away what another node is about to use costs more */
+#define RUNS           64u
+#define RUN_READ_MAX   32u /* pages asked for ahead of a stream that is new */
+#define RUN_WRITE_MAX  8u  /* taking away what another node is about to use costs more */
+#define RUN_LEARNED_MIN 4u
+#define RUN_LEARNED_MAX 64u
 
-struct stream {
-    uint64_t next;  /* the page that would continue it */
-    uint64_t asked; /* pages before this one have been asked for */
-    uint32_t depth; /* pages to ask for ahead */
-    uint32_t used;  /* when it was used last */
+/*
+ * A run of pages that are wanted one after the other. While it is new, what is asked for ahead doubles with each fault that
+ * continues it. Programs use their buffers again and again: when a run is entered a second time, all of it but the last
+ * page is asked for at once. The fault on that page confirms that the run is as long as it was; a pass without it halves
+ * what is believed.
+ */
+struct run {
+    uint64_t start, end; /* pages that an earlier pass used */
+    uint64_t next;       /* the page after the last fault */
+    uint64_t asked;      /* pages before this one have been asked for */
+    uint32_t depth;      /* pages to ask for ahead */
+    uint32_t used;       /* when it was used last */
     bool write;
+    bool learned; /* this pass asked for what an earlier one used, and is not confirmed yet */
 };
 
 static struct pager_ranges memory;
-static struct stream streams[STREAMS];
+static struct run runs[RUNS];
 static struct fresh freshes[FRESH_STREAMS];
-static uint32_t stream_clock;
+static uint32_t run_clock;
 
 int pager_ahead_add(uint64_t start, uint64_t end)
 {
@@ -49,7 +59,7 @@ void pager_ahead_remove(uint64_t start, uint64_t end)
 void pager_ahead_forget(void)
 {
     memset(&memory, 0, sizeof memory);
-    memset(streams, 0, sizeof streams);
+    memset(runs, 0, sizeof runs);
     memset(freshes, 0, sizeof freshes);
 }
 
@@ -64,7 +74,7 @@ static struct fresh *fresh_find(uint64_t page)
                 freshes[i].window *= 2;
             return &freshes[i];
         }
-        if (stream_clock - freshes[i].used > stream_clock - oldest->used)
+        if (run_clock - freshes[i].used > run_clock - oldest->used)
             oldest = &freshes[i];
     }
     oldest->window = FRESH_WINDOW_MIN;
@@ -79,7 +89,7 @@ void pager_ahead_before(struct pager *pager, const struct userfault_event *event
         coherence_state(pager->coherence, event->page, NULL) != PAGE_MODIFIED)
         return;
     struct fresh *fresh = fresh_find(event->page);
-    fresh->used = ++stream_clock;
+    fresh->used = ++run_clock;
     uint64_t first = event->page + 1, end = event->page + fresh->window, last = first;
     while (last < end && coherence_state(pager->coherence, last, NULL) == PAGE_MODIFIED)
         last++;
@@ -87,25 +97,60 @@ void pager_ahead_before(struct pager *pager, const struct userfault_event *event
     userfault_zero_run(&pager->userfault, first, last - first);
 }
 
-/* The stream that the fault continues, or a new one in place of the one that rested longest. */
-static struct stream *stream_find(const struct userfault_event *event)
+static bool run_continues(const struct run *run, const struct userfault_event *event)
 {
-    struct stream *oldest = &streams[0];
-    for (unsigned i = 0; i < STREAMS; i++) {
-        struct stream *stream = &streams[i];
-        if (event->page >= stream->next && event->page <= stream->asked &&
-            event->write == stream->write) {
-            uint32_t most = stream->write ? STREAM_WRITE_MAX : STREAM_READ_MAX;
-            stream->depth = stream->depth == 0 ? 1 : 2 * stream->depth;
-            if (stream->depth > most)
-                stream->depth = most;
-            return stream;
-        }
-        if (stream_clock - stream->used > stream_clock - oldest->used)
-            oldest = stream;
+    return event->page >= run->next && event->page <= run->asked && event->write == run->write;
+}
+
+/* The run that the fault continues, else one that it enters again, else the one that rested longest. */
+static struct run *run_find(const struct userfault_event *event)
+{
+    struct run *entered = NULL, *oldest = &runs[0];
+    for (unsigned i = 0; i < RUNS; i++) {
+        struct run *run = &runs[i];
+        if (run_continues(run, event))
+            return run;
+        if (event->page >= run->start && event->page < run->end && event->write == run->write)
+            entered = run;
+        if (run_clock - run->used > run_clock - oldest->used)
+            oldest = run;
     }
-    *oldest = (struct stream){.asked = event->page + 1, .write = event->write};
+    if (entered != NULL)
+        return entered;
+    *oldest = (struct run){.start = event->page, .end = event->page + 1, .write = event->write};
     return oldest;
+}
+
+/* Another pass over a run, from `page` on. */
+static void run_enter(struct run *run, uint64_t page)
+{
+    if (run->learned)
+        run->end = run->start + (run->end - run->start) / 2;
+    uint64_t left = run->end > page ? run->end - page : 0;
+    run->learned = left >= RUN_LEARNED_MIN;
+    run->depth = 0;
+    run->asked = page + 1;
+    if (run->learned)
+        run->depth = (uint32_t)(left < RUN_LEARNED_MAX ? left : RUN_LEARNED_MAX) - 2;
+}
+
+static void run_continue(struct run *run, uint64_t page)
+{
+    uint32_t most = run->write ? RUN_WRITE_MAX : RUN_READ_MAX;
+    if (run->learned) {
+        if (page + 1 < run->asked)
+            return; /* asked for already, and not there yet or gone again */
+        run->learned = false;
+        run->depth = 0;
+    } else {
+        run->depth = run->depth == 0 ? 1 : 2 * run->depth;
+    }
+    if (run->depth > most)
+        run->depth = most;
+    if (run->end < page + 1)
+        run->end = page + 1;
+    if (run->asked < page + 1)
+        run->asked = page + 1;
 }
 
 /* Would a fault on the page have to ask for something? */
@@ -121,21 +166,23 @@ void pager_ahead_after(struct pager *pager, const struct userfault_event *event)
     if (home && event->missing &&
         coherence_state(pager->coherence, event->page, NULL) == PAGE_MODIFIED)
         return; /* fresh memory */
-    struct stream *stream = stream_find(event);
-    stream->used = ++stream_clock;
-    stream->next = event->page + 1;
-    if (stream->asked < stream->next)
-        stream->asked = stream->next;
-    uint64_t end = stream->next + stream->depth;
+    struct run *run = run_find(event);
+    if (run_continues(run, event))
+        run_continue(run, event->page);
+    else
+        run_enter(run, event->page);
+    run->used = ++run_clock;
+    run->next = event->page + 1;
+    uint64_t end = run->next + run->depth;
     if (!home) {
         uint64_t mapped_end = pager_ranges_end(&memory, event->page << PAGE_SHIFT) >> PAGE_SHIFT;
         if (end > mapped_end)
             end = mapped_end;
     }
-    for (; stream->asked < end; stream->asked++) {
-        if (ahead_wanted(pager, stream->asked, stream->write))
-            coherence_fault(pager->coherence, stream->asked, stream->write);
-        else if (home)
+    for (; run->asked < end; run->asked++) {
+        if (ahead_wanted(pager, run->asked, run->write))
+            coherence_fault(pager->coherence, run->asked, run->write);
+        else if (home && !run->learned)
             break; /* what home has to itself is not part of a stream from elsewhere */
     }
 }

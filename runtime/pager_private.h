@@ -37,6 +37,8 @@ struct userfault {
     int fd;     /* userfaultfd, non-blocking */
     int memory; /* /proc/self/mem: reads without waiting for a page that is missing, whatever its
                    protection */
+    uint8_t *taken; /* where pages are moved to that are taken; NULL: the kernel cannot */
+    unsigned taken_count;
 };
 
 struct userfault_event {
@@ -61,10 +63,13 @@ int userfault_protect(const struct userfault *userfault, uint64_t page);
 int userfault_unprotect(const struct userfault *userfault, uint64_t page);
 int userfault_install(const struct userfault *userfault, uint64_t page, const void *data,
                       bool writable);
-int userfault_discard(const struct userfault *userfault, uint64_t page);
+/* Pages in any order; those that are not mapped do not matter. */
+#define USERFAULT_DISCARDS_MAX 64u
+void userfault_discard(const struct userfault *userfault, const uint64_t *pages, unsigned count);
 /* A page populated by this is write-protected, atomically. */
 int userfault_read(const struct userfault *userfault, uint64_t page, void *data, bool populate);
 void userfault_wake(const struct userfault *userfault, uint64_t page, uint64_t count);
+bool userfault_is_zero(const void *data); /* PAGE_BYTES of it */
 /* Installs `count` pages where there is none yet, writable, and wakes. 0, or -ENOENT when some have
  * no mapping. */
 int userfault_install_run(const struct userfault *userfault, uint64_t page, const void *data,
@@ -76,6 +81,15 @@ void userfault_zero_run(const struct userfault *userfault, uint64_t page, uint64
 /* Pages that could be read from `page` on, 0 to `count`. */
 uint32_t userfault_read_run(const struct userfault *userfault, uint64_t page, void *data,
                             uint32_t count);
+
+/* ---- userfault_take.c: pages that leave ------------------------------------------------------ */
+
+/* Asked of the kernel when the descriptor is opened; userfault_take_open when it agreed. */
+uint64_t userfault_take_feature(void);
+void userfault_take_open(struct userfault *userfault);
+void userfault_take_close(struct userfault *userfault);
+/* As the operation of the same name in coherence.h. The loop's thread. */
+int userfault_take(struct userfault *userfault, uint64_t page, void *data);
 
 /* ---- pager_job.c: what other threads ask of the loop ----------------------------------------- */
 
@@ -202,6 +216,10 @@ struct pager {
     bool realtime, realtime_refused; /* the loop thread is in a real-time class; may not be */
     bool shared;                    /* in this pause a yield ran somebody else */
     bool ready;                     /* the userfaultfd may have events */
+    /* Pages that are lost but still there, until the end of the turn at the latest: before anybody is told. Removing many
+     * at once costs little more than removing one. */
+    uint64_t discards[USERFAULT_DISCARDS_MAX];
+    unsigned discard_count;
     uint64_t pages_file, bytes_in, bytes_out;
     uint64_t fault_latency[WIRE_LATENCY_BUCKETS];
 };

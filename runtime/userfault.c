@@ -19,6 +19,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -31,6 +32,8 @@
 #ifndef MADV_DONTNEED_LOCKED
 #define MADV_DONTNEED_LOCKED 24
 #endif
+
+#define PIDFD_SELF (-10000) /* Linux 6.14, linux/pidfd.h: this thread, which stands for its memory */
 
 #define KERNEL_MAJOR 5
 #define KERNEL_MINOR 18 /* MADV_DONTNEED_LOCKED; write protection is older */
@@ -96,7 +99,7 @@ static int userfault_memory_check(int memory, char why[WIRE_MESSAGE_BYTES])
 
 int userfault_open(struct userfault *userfault, int fd_floor, char why[WIRE_MESSAGE_BYTES])
 {
-    userfault->fd = userfault->memory = -1;
+    *userfault = (struct userfault){.fd = -1, .memory = -1};
     int error = userfault_kernel_check(why);
     if (error != 0)
         return error;
@@ -113,8 +116,11 @@ int userfault_open(struct userfault *userfault, int fd_floor, char why[WIRE_MESS
         return fd;
     }
     userfault->fd = fd;
-    struct uffdio_api api = {.api = UFFD_API, .features = UFFD_FEATURE_PAGEFAULT_FLAG_WP};
-    if (ioctl(fd, UFFDIO_API, &api) != 0) {
+    struct uffdio_api api = {.api = UFFD_API,
+                             .features = UFFD_FEATURE_PAGEFAULT_FLAG_WP | userfault_take_feature()};
+    bool takes = ioctl(fd, UFFDIO_API, &api) == 0;
+    api = (struct uffdio_api){.api = UFFD_API, .features = UFFD_FEATURE_PAGEFAULT_FLAG_WP};
+    if (!takes && ioctl(fd, UFFDIO_API, &api) != 0) {
         error = -errno;
         snprintf(why, WIRE_MESSAGE_BYTES,
                  "userfaultfd has no write protection (the kernel needs "
@@ -129,8 +135,11 @@ int userfault_open(struct userfault *userfault, int fd_floor, char why[WIRE_MESS
         goto failed;
     }
     error = userfault_memory_check(userfault->memory, why);
-    if (error == 0)
+    if (error == 0) {
+        if (takes)
+            userfault_take_open(userfault);
         return 0;
+    }
 failed:
     userfault_close(userfault);
     return error;
@@ -138,6 +147,7 @@ failed:
 
 void userfault_close(struct userfault *userfault)
 {
+    userfault_take_close(userfault);
     descriptor_close(userfault->fd);
     descriptor_close(userfault->memory);
     userfault->fd = userfault->memory = -1;
@@ -317,24 +327,41 @@ void userfault_wake(const struct userfault *userfault, uint64_t page, uint64_t c
         pager_fatal("wake of page 0x%lx: %s", page << PAGE_SHIFT, strerror(errno));
 }
 
-int userfault_discard(const struct userfault *userfault, uint64_t page)
+static void discard_one(uint64_t page)
 {
-    (void)userfault;
     for (unsigned tries = 0;; tries++) {
         int error = madvise((void *)(page << PAGE_SHIFT), PAGE_BYTES, MADV_DONTNEED_LOCKED) == 0
                         ? 0
                         : errno;
         if (error == ENOMEM)
             error = ENOENT;
-        int result = userfault_result("discard", page, error, tries);
-        if (result <= 0)
-            return result;
+        if (userfault_result("discard", page, error, tries) <= 0)
+            return;
     }
+}
+
+/* One call for all, which forgets their translations once. Linux 6.16 does; older ones refuse the descriptor or the advice. */
+static unsigned discard_many(const uint64_t *pages, unsigned count)
+{
+    struct iovec ranges[USERFAULT_DISCARDS_MAX];
+    for (unsigned i = 0; i < count; i++)
+        ranges[i] = (struct iovec){(void *)(pages[i] << PAGE_SHIFT), PAGE_BYTES};
+    long bytes = syscall(SYS_process_madvise, PIDFD_SELF, ranges, count, MADV_DONTNEED_LOCKED, 0);
+    return bytes > 0 ? (unsigned)((uint64_t)bytes >> PAGE_SHIFT) : 0;
+}
+
+void userfault_discard(const struct userfault *userfault, const uint64_t *pages, unsigned count)
+{
+    (void)userfault;
+    PAGER_ASSERT(count <= USERFAULT_DISCARDS_MAX);
+    unsigned done = count > 1 ? discard_many(pages, count) : 0;
+    for (; done < count; done++)
+        discard_one(pages[done]);
 }
 
 /* Most pages that are not zero show it in their first line; the rest is one pass over 4 KiB that is
  * in the cache. */
-static bool page_is_zero(const void *data)
+bool userfault_is_zero(const void *data)
 {
     typedef uint64_t lanes __attribute__((vector_size(32), aligned(8), may_alias));
     const lanes *at = data;
@@ -350,7 +377,7 @@ int userfault_read(const struct userfault *userfault, uint64_t page, void *data,
 {
     off_t offset = (off_t)(page << PAGE_SHIFT);
     if (pread(userfault->memory, data, PAGE_BYTES, offset) == PAGE_BYTES)
-        return page_is_zero(data);
+        return userfault_is_zero(data);
     if (!populate)
         return -ENOENT;
     uint64_t copied;
@@ -365,7 +392,7 @@ int userfault_read(const struct userfault *userfault, uint64_t page, void *data,
     if (pread(userfault->memory, data, PAGE_BYTES, offset) != PAGE_BYTES)
         pager_fatal("page 0x%lx is there but cannot be read: %s", page << PAGE_SHIFT,
                     strerror(errno));
-    return page_is_zero(data);
+    return userfault_is_zero(data);
 }
 
 uint32_t userfault_read_run(const struct userfault *userfault, uint64_t page, void *data,

@@ -517,7 +517,10 @@ end:
         :: type == REQUEST && !FORGETS(from) ->
             assert(wanted[AT(from, p)] == LOST);
             assert(!HOLDS(from, p) || (to == MODIFIED && granted[p] == SHARED && held == SHARED));
-            wanted[AT(from, p)] = to
+            if
+            :: wanted[AT(from, p)] = to
+            :: to == SHARED && !frozen -> wanted[AT(from, p)] = MODIFIED /* a migratory page */
+            fi
         :: type == RETURN -> take_return(from, p, to, held, contents, version, at_epoch)
         :: type == DONE ->
             assert(job == J_WAIT && (waiting & BIT(from)));
@@ -565,6 +568,7 @@ end:
         :: else ->
             if
             :: wanted[AT(HOME, p)] == LOST -> wanted[AT(HOME, p)] = (to == SHARED -> SHARED : MODIFIED)
+            :: wanted[AT(HOME, p)] == LOST && !frozen -> wanted[AT(HOME, p)] = MODIFIED
             :: else -> skip
             fi
         fi;

@@ -352,14 +352,23 @@ static int operation_read(void *context, uint64_t number, void *data, bool popul
     return 1;
 }
 
-static int operation_discard(void *context, uint64_t number)
+static void operation_discard(void *context, uint64_t number)
 {
     struct sim_node *node = context;
     struct sim_page *page = sim_page(node, number);
     SIM_ASSERT(node->sim, node->sim->fuzzed || !page->present || !page->writable,
                "node %u discards page %" PRIu64 " unprotected", node->number, number - SIM_FIRST);
     page->present = false;
-    return page->mapped ? 0 : -ENOENT;
+}
+
+static int operation_take(void *context, uint64_t number, void *data)
+{
+    int result = operation_protect(context, number);
+    if (result == 0)
+        result = operation_read(context, number, data, true);
+    if (result >= 0)
+        operation_discard(context, number);
+    return result;
 }
 
 static uint64_t operation_now_ns(void *context)
@@ -458,6 +467,7 @@ static const struct coherence_operations sim_operations = {
     .wake = operation_wake,
     .read = operation_read,
     .discard = operation_discard,
+    .take = operation_take,
     .now_ns = operation_now_ns,
     .range = operation_range,
     .done = operation_done,

@@ -1,6 +1,6 @@
 /*
  * Pages by system calls: nothing waits for a missing page, contents and protection change together,
- * and errors mean what the protocol takes them for. links: runtime/descriptor.c runtime/userfault.c
+ * and errors mean what the protocol takes them for. links: runtime/descriptor.c runtime/userfault.c runtime/userfault_take.c
  */
 #include <check.h>
 #include <errno.h>
@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -48,6 +49,11 @@ static void region_tear_down(void)
 {
     userfault_close(&userfault);
     munmap(region, REGION_PAGES * PAGE_BYTES);
+}
+
+static void page_discard(uint64_t page)
+{
+    userfault_discard(&userfault, &page, 1);
 }
 
 /* Waits for one event, at most a second. */
@@ -139,7 +145,7 @@ START_TEST(discard_makes_the_next_access_fault)
     ck_assert_int_eq(userfault_install(&userfault, first_page + 1, NULL, true), 0);
     region[PAGE_BYTES] = 9;
     ck_assert_int_eq(userfault_protect(&userfault, first_page + 1), 0);
-    ck_assert_int_eq(userfault_discard(&userfault, first_page + 1), 0);
+    page_discard(first_page + 1);
     pthread_create(&thread, NULL, byte_read, region + PAGE_BYTES);
     ck_assert_uint_eq(event_wait().page, first_page + 1);
     ck_assert_int_eq(userfault_install(&userfault, first_page + 1, NULL, true), 0);
@@ -150,12 +156,114 @@ START_TEST(discard_makes_the_next_access_fault)
 }
 END_TEST
 
+START_TEST(many_are_discarded_at_once)
+{
+    uint8_t data[PAGE_BYTES];
+    uint64_t pages[REGION_PAGES];
+    for (unsigned i = 0; i < REGION_PAGES; i++) {
+        pages[i] = first_page + (i * 37) % REGION_PAGES;
+        ck_assert_int_eq(userfault_install(&userfault, pages[i], NULL, true), 0);
+    }
+    ck_assert_int_eq(munmap(region + 5 * PAGE_BYTES, PAGE_BYTES), 0);
+    ck_assert_int_eq(mlock(region + 9 * PAGE_BYTES, PAGE_BYTES), 0);
+    userfault_discard(&userfault, pages, REGION_PAGES - 1);
+    for (unsigned i = 0; i < REGION_PAGES - 1; i++)
+        ck_assert_int_eq(userfault_read(&userfault, pages[i], data, false), -ENOENT);
+    ck_assert_int_eq(userfault_read(&userfault, pages[REGION_PAGES - 1], data, false), 1);
+}
+END_TEST
+
+START_TEST(take_empties_a_page)
+{
+    uint8_t data[PAGE_BYTES];
+    for (unsigned round = 0; round < 200; round++) { /* more than there are places to move pages to */
+        ck_assert_int_eq(userfault_install(&userfault, first_page, NULL, true), 0);
+        region[77] = (uint8_t)round;
+        ck_assert_int_eq(userfault_take(&userfault, first_page, data), (uint8_t)round == 0);
+        ck_assert_uint_eq(data[77], (uint8_t)round);
+        ck_assert_int_eq(userfault_read(&userfault, first_page, data, false), -ENOENT);
+    }
+    no_event_expect();
+}
+END_TEST
+
+/* Where a page cannot be moved it is taken all the same. */
+START_TEST(take_of_any_page)
+{
+    uint8_t data[PAGE_BYTES];
+    ck_assert_int_eq(userfault_take(&userfault, first_page, data), 1); /* never touched */
+    static const int protections[] = {PROT_NONE, PROT_READ, PROT_READ | PROT_EXEC,
+                                      PROT_READ | PROT_WRITE | PROT_EXEC};
+    for (unsigned i = 0; i < sizeof protections / sizeof *protections; i++) {
+        ck_assert_int_eq(userfault_install(&userfault, first_page, NULL, true), 0);
+        ck_assert_int_eq(mprotect(region, PAGE_BYTES, PROT_READ | PROT_WRITE), 0);
+        region[5] = (uint8_t)(i + 1);
+        ck_assert_int_eq(mprotect(region, PAGE_BYTES, protections[i]), 0);
+        ck_assert_int_eq(userfault_take(&userfault, first_page, data), 0);
+        ck_assert_uint_eq(data[5], i + 1);
+        ck_assert_int_eq(userfault_read(&userfault, first_page, data, false), -ENOENT);
+    }
+    ck_assert_int_eq(mprotect(region, PAGE_BYTES, PROT_READ | PROT_WRITE), 0);
+    ck_assert_int_eq(userfault_install(&userfault, first_page, NULL, true), 0);
+    region[5] = 9;
+    int gate[2];
+    ck_assert_int_eq(pipe(gate), 0);
+    pid_t child = fork(); /* shares the page */
+    if (child == 0) {
+        char byte;
+        close(gate[1]);
+        _exit(read(gate[0], &byte, 1) == 0 && region[5] == 9 ? 0 : 1);
+    }
+    close(gate[0]);
+    ck_assert_int_eq(userfault_take(&userfault, first_page, data), 0);
+    ck_assert_uint_eq(data[5], 9);
+    ck_assert_int_eq(userfault_read(&userfault, first_page, data, false), -ENOENT);
+    close(gate[1]);
+    int status;
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+    ck_assert_int_eq(munmap(region + PAGE_BYTES, PAGE_BYTES), 0);
+    ck_assert_int_eq(userfault_take(&userfault, first_page + 1, data), -ENOENT);
+}
+END_TEST
+
+static _Atomic bool counting;
+
+static void *counter_run(void *counter)
+{
+    uint64_t count = 0;
+    while (atomic_load_explicit(&counting, memory_order_relaxed)) {
+        *(volatile uint64_t *)counter += 1;
+        count++;
+    }
+    return (void *)count;
+}
+
+START_TEST(take_loses_no_write)
+{
+    uint8_t data[PAGE_BYTES];
+    pthread_t thread;
+    void *count;
+    ck_assert_int_eq(userfault_install(&userfault, first_page, NULL, true), 0);
+    atomic_store(&counting, true);
+    pthread_create(&thread, NULL, counter_run, region);
+    for (unsigned round = 0; round < 20000; round++) {
+        ck_assert_int_ge(userfault_take(&userfault, first_page, data), 0);
+        if (round == 19999)
+            atomic_store(&counting, false);
+        ck_assert_int_eq(userfault_install(&userfault, first_page, data, true), 0);
+    }
+    pthread_join(thread, &count);
+    ck_assert_uint_eq(*(uint64_t *)region, (uintptr_t)count);
+}
+END_TEST
+
 START_TEST(locked_page_is_discarded_too)
 {
     uint8_t data[PAGE_BYTES];
     ck_assert_int_eq(userfault_install(&userfault, first_page, NULL, true), 0);
     ck_assert_int_eq(mlock(region, PAGE_BYTES), 0);
-    ck_assert_int_eq(userfault_discard(&userfault, first_page), 0);
+    page_discard(first_page);
     ck_assert_int_eq(userfault_read(&userfault, first_page, data, false), -ENOENT);
     munlock(region, PAGE_BYTES);
 }
@@ -171,7 +279,7 @@ START_TEST(protection_of_the_program_does_not_matter)
     ck_assert_int_eq(data[17], 3);
     ck_assert_int_eq(userfault_read(&userfault, first_page + 1, data, true), 1);
     ck_assert_int_eq(userfault_protect(&userfault, first_page), 0);
-    ck_assert_int_eq(userfault_discard(&userfault, first_page), 0);
+    page_discard(first_page);
     ck_assert_int_eq(userfault_install(&userfault, first_page, data, false), 0);
     ck_assert_int_eq(userfault_unprotect(&userfault, first_page), 0);
 }
@@ -185,7 +293,7 @@ START_TEST(unmapped_page_is_enoent)
     ck_assert_int_eq(userfault_install(&userfault, first_page + 1, data, true), -ENOENT);
     ck_assert_int_eq(userfault_protect(&userfault, first_page + 1), -ENOENT);
     ck_assert_int_eq(userfault_unprotect(&userfault, first_page + 1), -ENOENT);
-    ck_assert_int_eq(userfault_discard(&userfault, first_page + 1), -ENOENT);
+    page_discard(first_page + 1); /* nothing there, and no harm */
     userfault_wake(&userfault, first_page, REGION_PAGES);
 }
 END_TEST
@@ -199,7 +307,7 @@ START_TEST(zero_is_told_from_one_byte)
         ck_assert_int_eq(userfault_install(&userfault, first_page, data, true), 0);
         ck_assert_int_eq(userfault_read(&userfault, first_page, got, true), 0);
         ck_assert_mem_eq(data, got, sizeof data);
-        ck_assert_int_eq(userfault_discard(&userfault, first_page), 0);
+        page_discard(first_page);
     }
 }
 END_TEST
@@ -260,7 +368,7 @@ START_TEST(huge_pages_are_cut)
         ck_assert_int_eq(userfault_protect(&userfault, at), 0);
         ck_assert_int_eq(userfault_read(&userfault, at, data, true), 0);
         ck_assert_int_eq(data[99], 6);
-        ck_assert_int_eq(userfault_discard(&userfault, at), 0);
+        page_discard(at);
         ck_assert_int_eq(userfault_read(&userfault, at, data, false), -ENOENT);
     }
     ck_assert_int_eq(huge[(2ul << 20) + 2 * PAGE_BYTES], 6);
@@ -290,6 +398,10 @@ int main(void)
     tcase_add_test(tests, populated_page_is_zero_and_protected);
     tcase_add_test(tests, install_wakes_a_reader_and_guards_a_writer);
     tcase_add_test(tests, discard_makes_the_next_access_fault);
+    tcase_add_test(tests, many_are_discarded_at_once);
+    tcase_add_test(tests, take_empties_a_page);
+    tcase_add_test(tests, take_of_any_page);
+    tcase_add_test(tests, take_loses_no_write);
     tcase_add_test(tests, locked_page_is_discarded_too);
     tcase_add_test(tests, protection_of_the_program_does_not_matter);
     tcase_add_test(tests, unmapped_page_is_enoent);
