@@ -12,6 +12,14 @@ CFLAGS  += -std=gnu17 $(OPT) $(WARN) -fPIE -fvisibility=hidden -fcf-protection=n
 # Quick handlers run on the program's vector registers and without the monitor's TLS.
 QUICK   := -mgeneral-regs-only -fno-stack-protector -fno-builtin
 LDFLAGS += -static-pie -Wl,-z,noexecstack -Wl,-z,relro -Wl,--gc-sections -Wl,--no-warnings -Wl,--build-id=none
+# What lives in a program's address space is linked for one address in the runtime zone, from code that could be anywhere: a
+# static PIE would relocate itself at each start, 23,000 words on 150 pages, a fifth of the time that a short program takes.
+# So nothing is to be relaxed to absolute addresses, and the start files are those of shared objects.
+START   := 0x700010000000
+FIXED    = -static -no-pie -nostartfiles -Wl,-Ttext-segment=$(START) -Wl,--no-relax -Wl,-e,span_start \
+    $(filter-out -static-pie,$(LDFLAGS)) $(call start_file,crt1.o) $(call start_file,crti.o) $(call start_file,crtbeginS.o)
+FIXED_END = $(call start_file,crtendS.o) $(call start_file,crtn.o)
+start_file = $(shell $(CC) -print-file-name=$(1))
 LIBS    := -lcapstone -lelf -lz -lseccomp -ljansson -lzstd -lssl -lcrypto -lunwind -llzma -lpthread
 
 # --no-warnings is for glibc's notes on static dlopen and getaddrinfo, which nothing of ours calls; it silences undefined
@@ -29,10 +37,10 @@ OBJECTS := $(addprefix $(B)/,$(addsuffix .o,$(PARTS)))
 all: $(B)/ld-span.so $(B)/spand $(B)/spanctl
 
 $(B)/ld-span.so: $(B)/ld-span/ld-span_main.c.o $(B)/span.a
-	$(CC) $(CFLAGS) $(LDFLAGS) -Wl,-e,span_start -o $@ $< -Wl,--whole-archive $(B)/span.a -Wl,--no-whole-archive $(LIBS)
+	$(CC) $(CFLAGS) $(FIXED) -o $@ $< -Wl,--whole-archive $(B)/span.a -Wl,--no-whole-archive $(LIBS) $(FIXED_END)
 	$(check_link)
 $(B)/spand: $(B)/monitor/spand_main.c.o $(B)/span.a
-	$(CC) $(CFLAGS) $(LDFLAGS) -Wl,-e,span_start -o $@ $< -Wl,--whole-archive $(B)/span.a -Wl,--no-whole-archive $(LIBS)
+	$(CC) $(CFLAGS) $(FIXED) -o $@ $< -Wl,--whole-archive $(B)/span.a -Wl,--no-whole-archive $(LIBS) $(FIXED_END)
 	$(check_link)
 $(B)/spanctl: $(B)/monitor/spanctl_main.c.o $(B)/span.a
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(B)/span.a $(LIBS)

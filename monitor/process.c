@@ -105,6 +105,7 @@ static long clone_thread(struct thread *parent, struct registers *registers, uin
             return -EAGAIN;
         }
         memcpy(process->actions, parent->process->actions, sizeof process->actions);
+        process->known = parent->process->known;
         pthread_mutex_init(&process->lock, NULL);
         child->process = process;
     }

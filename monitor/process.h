@@ -14,6 +14,7 @@
 struct process {
     pthread_mutex_t lock; /* guards actions */
     struct signal_action actions[65];
+    uint64_t known; /* signals whose entry is filled in */
 };
 
 extern struct process process_first;

@@ -30,16 +30,18 @@
 #define SIGINFO_USER_DISPATCH 2
 #define ARCH_X86_64 0xc000003eu
 
-static void host_install(int signal, uint64_t flags)
+/* Returns what was there before. */
+static struct signal_action host_install(int signal, uint64_t flags)
 {
-    struct signal_action host = {
+    struct signal_action old, host = {
         .handler = (uint64_t)signal_entry,
         .flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART | SA_RESTORER | flags,
         .restorer = (uint64_t)signal_restorer,
         .mask = ~SIGNALS_SYNCHRONOUS,
     };
-    long result = syscall(SYS_rt_sigaction, signal, &host, NULL, sizeof host.mask);
+    long result = syscall(SYS_rt_sigaction, signal, &host, &old, sizeof host.mask);
     SPAN_ASSERT(result == 0);
+    return old;
 }
 
 static void host_plain(int signal, uint64_t handler, uint64_t flags)
@@ -49,16 +51,30 @@ static void host_plain(int signal, uint64_t handler, uint64_t flags)
     syscall(SYS_rt_sigaction, signal, &host, NULL, sizeof host.mask);
 }
 
+/* A program starts with signals ignored or not, as it was started; those that are not ours are asked for when needed. */
+static void action_inherit(struct process *process, int signal, const struct signal_action *host)
+{
+    if (host->handler == (uint64_t)SIG_IGN)
+        process->actions[signal].handler = (uint64_t)SIG_IGN;
+    process->known |= SIGNAL_BIT(signal);
+}
+
+struct signal_action *signal_action_of(struct process *process, int signal)
+{
+    struct signal_action host = {0};
+    if (!(process->known & SIGNAL_BIT(signal)) &&
+        syscall(SYS_rt_sigaction, signal, NULL, &host, sizeof host.mask) == 0)
+        action_inherit(process, signal, &host);
+    return &process->actions[signal];
+}
+
 void signal_initialise(void)
 {
-    struct process *process = &process_first;
     for (int signal = 1; signal <= 64; signal++) {
-        struct signal_action old = {0};
-        if (syscall(SYS_rt_sigaction, signal, NULL, &old, sizeof old.mask) == 0 &&
-            old.handler == (uint64_t)SIG_IGN)
-            process->actions[signal].handler = (uint64_t)SIG_IGN;
-        if (SIGNALS_OURS & SIGNAL_BIT(signal))
-            host_install(signal, SIGNALS_SYNCHRONOUS & SIGNAL_BIT(signal) ? SA_NODEFER : 0);
+        if (!(SIGNALS_OURS & SIGNAL_BIT(signal)))
+            continue;
+        struct signal_action old = host_install(signal, SIGNALS_SYNCHRONOUS & SIGNAL_BIT(signal) ? SA_NODEFER : 0);
+        action_inherit(&process_first, signal, &old);
     }
 }
 
@@ -369,7 +385,7 @@ long signal_call_action(int signal, uint64_t new_action, uint64_t old_action, ui
         return -EFAULT;
     struct process *process = thread_self()->process;
     pthread_mutex_lock(&process->lock);
-    struct signal_action old = process->actions[signal];
+    struct signal_action old = *signal_action_of(process, signal);
     if (new_action) {
         action.mask &= ~(SIGNAL_BIT(SIGKILL) | SIGNAL_BIT(SIGSTOP));
         process->actions[signal] = action;

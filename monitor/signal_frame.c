@@ -27,7 +27,7 @@ bool signal_take_action(struct thread *thread, int signal, struct signal_action 
 {
     struct process *process = thread->process;
     /* No lock: a handler may run in a signal frame on top of one that holds it. A torn read is the program's own race. */
-    *action = process->actions[signal];
+    *action = *signal_action_of(process, signal);
     if (action->handler <= (uint64_t)SIG_IGN)
         return false;
     if (action->flags & SA_RESETHAND)
@@ -37,7 +37,7 @@ bool signal_take_action(struct thread *thread, int signal, struct signal_action 
 
 bool signal_is_ignored(struct thread *thread, int signal)
 {
-    uint64_t handler = thread->process->actions[signal].handler;
+    uint64_t handler = signal_action_of(thread->process, signal)->handler;
     if (handler == (uint64_t)SIG_IGN)
         return true;
     return handler == (uint64_t)SIG_DFL &&

@@ -2,10 +2,13 @@
 #ifndef MONITOR_SIGNAL_PRIVATE_H
 #define MONITOR_SIGNAL_PRIVATE_H
 
+#include "monitor/process.h"
 #include "monitor/signal.h"
 
 #define SS_AUTODISARM_FLAG ((int)(1u << 31))
 
+/* The program's action: never NULL, inherited when the program has not set it. */
+struct signal_action *signal_action_of(struct process *process, int signal);
 /* The handler for `signal`, with SA_RESETHAND applied; false when it is ignored or left to the default. */
 bool signal_take_action(struct thread *thread, int signal, struct signal_action *action);
 bool signal_is_ignored(struct thread *thread, int signal);

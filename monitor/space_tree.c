@@ -11,22 +11,24 @@
 #define BLOCK_BYTES (256u * 1024u)
 
 static struct space_node *root, *free_nodes; /* free nodes are linked by `left` */
-static size_t free_count, node_count;
+static struct space_node *fresh_nodes;       /* `fresh_count` that were never used, and are not in memory yet */
+static size_t free_count, fresh_count, node_count;
 static uint32_t random_state = 0x9e3779b9u;
 
 int space_tree_reserve(size_t count)
 {
-    while (free_count < count) {
+    while (free_count + fresh_count < count) {
+        for (; fresh_count > 0; fresh_count--) { /* fewer than are wanted */
+            fresh_nodes->left = free_nodes;
+            free_nodes = fresh_nodes++;
+            free_count++;
+        }
         long block =
             kernel_mmap(0, BLOCK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (block < 0)
             return -ENOMEM;
-        struct space_node *nodes = (struct space_node *)block;
-        for (size_t i = 0; i < BLOCK_BYTES / sizeof *nodes; i++) {
-            nodes[i].left = free_nodes;
-            free_nodes = &nodes[i];
-            free_count++;
-        }
+        fresh_nodes = (struct space_node *)block;
+        fresh_count = BLOCK_BYTES / sizeof *fresh_nodes;
     }
     return 0;
 }
@@ -34,9 +36,14 @@ int space_tree_reserve(size_t count)
 struct space_node *space_tree_node(void)
 {
     struct space_node *node = free_nodes;
-    SPAN_ASSERT(node != NULL);
-    free_nodes = node->left;
-    free_count--;
+    if (node != NULL) {
+        free_nodes = node->left;
+        free_count--;
+    } else {
+        SPAN_ASSERT(fresh_count > 0);
+        node = fresh_nodes++;
+        fresh_count--;
+    }
     random_state ^= random_state << 13;
     random_state ^= random_state >> 17;
     random_state ^= random_state << 5;

@@ -13,6 +13,7 @@
     (1u << SITE_BITS) /* 256 KiB, touched as far as used; libc and its rtld have 600 sites         \
                          together */
 #define SITE_PROBES 32u
+#define SITE_GROUP_BITS 6u /* entries that the sites of one page of text start from: neighbours share a page of the table */
 
 struct site_entry {
     _Atomic uint64_t site; /* 0: free */
@@ -25,7 +26,9 @@ static struct site_entry entries[SITE_ENTRIES];
 /* The entry of `site`, made when there is none; NULL: no room near where it belongs. */
 static struct site_entry *entry_find(uint64_t site)
 {
-    uint64_t first = (site * 0x9e3779b97f4a7c15ul) >> (64u - SITE_BITS);
+    uint64_t group = ((site >> 12) * 0x9e3779b97f4a7c15ul) >> (64u - SITE_BITS + SITE_GROUP_BITS);
+    uint64_t within = (site * 0x9e3779b97f4a7c15ul) >> (64u - SITE_GROUP_BITS);
+    uint64_t first = (group << SITE_GROUP_BITS) + within;
     for (uint64_t i = 0; i < SITE_PROBES; i++) {
         struct site_entry *entry = &entries[(first + i) & (SITE_ENTRIES - 1u)];
         uint64_t seen = atomic_load_explicit(&entry->site, memory_order_acquire);
