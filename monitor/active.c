@@ -136,32 +136,38 @@ static uint64_t now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+/* The exchange, or the rest of what active_call_quick has begun. */
+static struct wire_result forward(struct thread *thread, const struct registers *registers)
+{
+    int done = thread->forward;
+    thread->forward = CHANNEL_QUICK_REFUSED;
+    if (done == CHANNEL_QUICK_REFUSED) {
+        struct wire_call call;
+        active_call_fill(&call, registers);
+        thread->forward_ns = now_ns();
+        message_send(thread, WIRE_CALL, &call, sizeof call);
+    }
+    if (done != CHANNEL_QUICK_ANSWERED)
+        answer_receive(thread, WIRE_CALL_RESULT, &thread->forward_result, sizeof thread->forward_result);
+    call_count_forwarded(now_ns() - thread->forward_ns);
+    return thread->forward_result;
+}
+
 void active_call(struct thread *thread, struct registers *registers)
 {
     uint64_t number = registers->g[REG_RAX];
-    struct wire_call call = {
-        .number = number,
-        .arguments = {registers->g[REG_RDI], registers->g[REG_RSI], registers->g[REG_RDX],
-                      registers->g[REG_R10], registers->g[REG_R8], registers->g[REG_R9]},
-        .instruction = registers->g[REG_RIP],
-    };
-    if (number == SYS_getpid || number == SYS_gettid) {
-        registers->g[REG_RAX] = (uint64_t)(number == SYS_getpid ? thread->pid : thread->program_tid);
-        thread->calls_local++;
+    if (active_answers_itself(thread, registers))
         return;
-    }
     if (number == SYS_exit) {
+        struct wire_call call;
+        active_call_fill(&call, registers);
         __atomic_store_n(&thread->number, 0, __ATOMIC_RELEASE);
         message_send(thread, WIRE_THREAD_EXIT, &call, sizeof call);
         loop_again(thread);
     }
-    if (number < CALL_COUNT && call_table[number].place == CALL_THREAD)
+    if (active_concerns_thread(number))
         registers_go_home(thread, registers, WIRE_REASON_CALL, number);
-    uint64_t start = now_ns();
-    message_send(thread, WIRE_CALL, &call, sizeof call);
-    struct wire_result result;
-    answer_receive(thread, WIRE_CALL_RESULT, &result, sizeof result);
-    call_count_forwarded(now_ns() - start);
+    struct wire_result result = forward(thread, registers);
     registers->g[REG_RAX] = (uint64_t)result.value;
     if (result.flags & WIRE_RESULT_COME_HOME) {
         bool cut = result.value == RESULT_RESTART_SYS || result.value == RESULT_RESTART_NOINT;
@@ -309,6 +315,7 @@ static int thread_make(struct channel *channel)
     thread->channel = channel;
     thread->process = &peer_process;
     thread->classes = call_classes_peer();
+    thread->quick = active_call_quick;
     atomic_store(&thread->kernel_alive, 1);
     thread_register(thread);
     long result = thread_clone(thread,

@@ -14,6 +14,7 @@
 #include "monitor/session_private.h"
 #include "monitor/shadow.h"
 #include "monitor/thread.h"
+#include "monitor/view.h"
 
 #define INTERVAL_MS     200
 #define EVENTS_MIN      150 /* faults and recalls in an interval, below which sharing costs little */
@@ -41,7 +42,8 @@ static uint64_t now_ns(void)
 static bool gather(struct thread *thread, void *argument)
 {
     struct gathering *all = argument;
-    if (thread->node == all->node && all->count < THREADS_AT_ONCE)
+    bool may_leave = view_affinity_nodes(thread->tid) & 1ull << HOME_NODE;
+    if (thread->node == all->node && may_leave && all->count < THREADS_AT_ONCE)
         all->tids[all->count++] = thread->tid;
     return true;
 }

@@ -40,9 +40,6 @@
 #define PR_SET_SYSCALL_USER_DISPATCH 59
 #endif
 
-static _Atomic uint64_t forwarded_count;
-static _Atomic uint64_t forwarded_latency[WIRE_LATENCY_BUCKETS];
-
 /* ---- classes -------------------------------------------------------------------------------------------------------- */
 
 /* Calls whose path may name something that the session shows differently. */
@@ -157,7 +154,10 @@ static long affinity_call(struct thread *thread, uint64_t number, const uint64_t
     if (number == SYS_sched_setaffinity) {
         if (user_copy(mask, (const void *)a[2], size))
             return -EFAULT;
-        return view_sched_setaffinity(pid, size, mask);
+        long result = view_sched_setaffinity(pid, size, mask);
+        if (result == 0)
+            shadow_follow_affinity(pid);
+        return result;
     }
     long result = view_sched_getaffinity(pid, size, mask);
     if (result > 0 && user_copy((void *)a[2], mask, (size_t)result))
@@ -246,7 +246,7 @@ static long sigreturn_call(struct thread *thread, struct registers *registers)
     thread->alternate = frame.stack;
     thread->alternate.ss_flags &= ~SS_ONSTACK;
     signal_release(thread);
-    context_resume(thread, thread->context);
+    shadow_resume(thread);
 }
 
 /* ---- dispatch to handlers -------------------------------------------------------------------------------------------- */
@@ -402,15 +402,6 @@ uint64_t call_restart_address(uint64_t return_address)
 
 /* ---- counters ---------------------------------------------------------------------------------------------------------- */
 
-void call_count_forwarded(uint64_t nanoseconds)
-{
-    unsigned bucket = 63u - (unsigned)__builtin_clzl(nanoseconds | 1);
-    if (bucket >= WIRE_LATENCY_BUCKETS)
-        bucket = WIRE_LATENCY_BUCKETS - 1;
-    atomic_fetch_add_explicit(&forwarded_latency[bucket], 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&forwarded_count, 1, memory_order_relaxed);
-}
-
 static bool count_one(struct thread *thread, void *sum)
 {
     *(uint64_t *)sum += thread->calls_local;
@@ -421,7 +412,5 @@ void call_counters(uint64_t *local, uint64_t *forwarded, uint64_t latency[WIRE_L
 {
     *local = 0;
     thread_each(count_one, local);
-    *forwarded = atomic_load(&forwarded_count);
-    for (unsigned i = 0; i < WIRE_LATENCY_BUCKETS; i++)
-        latency[i] = atomic_load(&forwarded_latency[i]);
+    *forwarded = call_forwarded(latency);
 }

@@ -33,6 +33,8 @@ uint64_t call_restart_address(uint64_t return_address);
 
 /* Calls seen by the monitor on this node, for statistics. */
 void call_counters(uint64_t *local, uint64_t *forwarded, uint64_t latency[WIRE_LATENCY_BUCKETS]);
+/* monitor/active_quick.c has these. */
 void call_count_forwarded(uint64_t nanoseconds);
+uint64_t call_forwarded(uint64_t latency[WIRE_LATENCY_BUCKETS]);
 
 #endif

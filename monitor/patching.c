@@ -17,6 +17,9 @@
 #include "monitor/space.h"
 #include "monitor/thread.h"
 #include "syscall/patch.h"
+#include "syscall/site.h"
+
+#define SYSCALL_BYTES 2
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int memory_fd = -1;
@@ -82,4 +85,20 @@ void patching_initialise(void)
 bool patching_wanted(void)
 {
     return session_configuration()->patch && !active_is_peer();
+}
+
+void patching_site(uint64_t site)
+{
+    enum patch_result result = patch_site(site);
+    if (result == PATCH_DOUBTFUL)
+        site_refuse(site);
+    else if (result == PATCH_AGAIN)
+        site_again(site);
+}
+
+void patching_forwarded(uint64_t after)
+{
+    uint64_t site = after - SYSCALL_BYTES;
+    if (after < SPAN_ZONE_END && patching_wanted() && !patch_translate(after) && site_hit(site))
+        patching_site(site);
 }

@@ -52,8 +52,10 @@ static void child_begin(struct thread *thread)
     if (thread->set_tid)
         user_copy((void *)thread->set_tid, &thread->tid, sizeof thread->tid);
     thread_arm();
+    /* Who bound it before it had a tid did not find it. */
     if (thread->node == HOME_NODE)
-        context_resume(thread, thread->context);
+        shadow_resume(thread);
+    shadow_follow_affinity(thread->tid);
     shadow_run(thread, thread->context);
 }
 
@@ -89,7 +91,7 @@ static long clone_thread(struct thread *parent, struct registers *registers, uin
         return -EAGAIN;
     }
     child->process = parent->process;
-    child->node = flags & CLONE_THREAD ? session_place_thread() : HOME_NODE;
+    child->node = flags & CLONE_THREAD ? session_place_thread(view_affinity_nodes(parent->tid)) : HOME_NODE;
     child_context(parent, child, registers, flags, stack, tls);
     if (flags & CLONE_CHILD_CLEARTID)
         child->clear_tid = child_tid;

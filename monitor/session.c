@@ -391,35 +391,36 @@ void session_channel_give(unsigned node, struct channel *channel)
 /* ---- placement -------------------------------------------------------------------------------------------------------- */
 
 /* The node with the fewest threads for its processors; home among equals, for what it has needs no moving. */
-static unsigned place_spread(void)
+static unsigned place_spread(uint64_t allowed)
 {
-    unsigned best = HOME_NODE;
+    unsigned best = (unsigned)__builtin_ctzll(allowed);
     uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
-    for (unsigned node = 1; node < node_count; node++)
-        if (now_ns >= avoid_until_ns[node] &&
+    for (unsigned node = best + 1; node < node_count; node++)
+        if ((allowed >> node & 1) && now_ns >= avoid_until_ns[node] &&
             (uint64_t)threads_on[node] * nodes[best].cpu_count < (uint64_t)threads_on[best] * nodes[node].cpu_count)
             best = node;
     return best;
 }
 
-static unsigned place_pack(void)
+static unsigned place_pack(uint64_t allowed)
 {
     for (unsigned node = 0; node < node_count; node++)
-        if (threads_on[node] < nodes[node].cpu_count)
+        if ((allowed >> node & 1) && threads_on[node] < nodes[node].cpu_count)
             return node;
-    return place_spread();
+    return place_spread(allowed);
 }
 
-unsigned session_place_thread(void)
+unsigned session_place_thread(uint64_t allowed)
 {
     unsigned node = HOME_NODE;
     if (!session_shared())
         return node;
+    SPAN_ASSERT(allowed != 0);
     pthread_mutex_lock(&place_lock);
     if (configuration.place == SESSION_SPREAD)
-        node = place_spread();
+        node = place_spread(allowed);
     else if (configuration.place == SESSION_PACK)
-        node = place_pack();
+        node = place_pack(allowed);
     threads_on[node]++;
     threads_placed[node]++;
     pthread_mutex_unlock(&place_lock);

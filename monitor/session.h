@@ -45,7 +45,7 @@ bool session_shared(void);
 bool session_distributed(void);
 
 /* The node for a new thread; counted there until session_thread_ended. Brings peers into use when it chooses one. */
-unsigned session_place_thread(void);
+unsigned session_place_thread(uint64_t allowed);
 void session_thread_ended(unsigned node);
 void session_thread_moved(unsigned from, unsigned to);
 /* Binds the calling thread to the processors of home. */

@@ -2,8 +2,8 @@
  * Shadows: serving the active half's calls and questions, and moving threads between nodes.
  *
  * The shadow runs the same handlers as a local thread would, on the thread's own kernel thread, so that tid, credentials,
- * signal mask and blocking are those of the thread. Signals stay open while it serves; only before it sleeps are they
- * blocked, looked at once more and opened by ppoll, so that none is slept over.
+ * signal mask and blocking are those of the thread. Signals stay open while it serves and while it polls; only before it
+ * sleeps are they blocked, looked at once more and opened by ppoll, so that none is slept over.
  */
 #include "monitor/shadow.h"
 
@@ -14,9 +14,11 @@
 #include "monitor/calls.h"
 #include "monitor/context.h"
 #include "monitor/fatal.h"
+#include "monitor/patching.h"
 #include "monitor/process.h"
 #include "monitor/session.h"
 #include "monitor/space.h"
+#include "monitor/view.h"
 #include "runtime/channel.h"
 #include "runtime/pager.h"
 #include "syscall/table.h"
@@ -42,7 +44,7 @@ static void message_send(struct thread *thread, enum wire_type type, const void 
 static void frame_wait(struct thread *thread, struct wire_frame *frame)
 {
     bool asked = false;
-    int ready = channel_wait(thread->channel, NULL, 0);
+    int ready = channel_spin(thread->channel);
     while (ready == 0 || ready == -EINTR) {
         thread_block_signals();
         if (atomic_load(&thread->pending)) {
@@ -71,6 +73,7 @@ static void serve_call(struct thread *thread)
     memcpy(&call, thread->context, sizeof call);
     if (call.number < CALL_COUNT && call_table[call.number].place == CALL_THREAD)
         session_lost(thread->node, "it forwards call %lu, which it must not", call.number);
+    patching_forwarded(call.instruction);
     atomic_store(&thread->activity, THREAD_IN_CALL);
     struct wire_result result = {0};
     result.value = call_handle(thread, call.number, call.arguments, NULL);
@@ -289,4 +292,35 @@ int shadow_migrate(pid_t tid, unsigned node)
         usleep(MIGRATE_AGAIN_US);
     }
     return 0; /* it goes at its next call */
+}
+
+static bool follow_one(struct thread *thread, void *argument)
+{
+    pid_t tid = *(pid_t *)argument;
+    if (thread->tid != tid)
+        return true;
+    uint64_t nodes = view_affinity_nodes(tid);
+    if (nodes >> thread->node & 1)
+        return false;
+    atomic_store(&thread->target, __builtin_ctzll(nodes));
+    atomic_fetch_or(&thread->pending, PENDING_MOVE);
+    if (thread->node != HOME_NODE)
+        pager_interrupt(thread->node, thread->number);
+    return false;
+}
+
+void shadow_follow_affinity(pid_t tid)
+{
+    if (session_shared())
+        thread_each(follow_one, &tid);
+}
+
+_Noreturn void shadow_resume(struct thread *thread)
+{
+    shadow_follow_affinity(thread->tid);
+    if (atomic_load(&thread->pending) == PENDING_MOVE) {
+        atomic_fetch_and(&thread->pending, ~PENDING_MOVE);
+        stack_run((void *)(thread->monitor_rsp - 512), depart, thread);
+    }
+    context_resume(thread, thread->context);
 }

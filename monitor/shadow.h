@@ -25,4 +25,9 @@ void shadow_depart_call(struct thread *thread, const struct registers *registers
 
 void shadow_counters(uint64_t *migrations);
 
+/* thread->context goes on, where the thread may run: a signal may have brought it home. Signals are blocked. */
+_Noreturn void shadow_resume(struct thread *thread);
+/* The thread goes to a node where it may run, when it makes its next call, if it is elsewhere. Any thread of this process. */
+void shadow_follow_affinity(pid_t tid);
+
 #endif

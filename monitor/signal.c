@@ -143,11 +143,7 @@ static void dispatch_slow(struct frame_ucontext *context, bool in_monitor)
         monitor_call(context);
         return;
     }
-    enum patch_result result = patch_site(site);
-    if (result == PATCH_DOUBTFUL)
-        site_refuse(site);
-    else if (result == PATCH_AGAIN)
-        site_again(site);
+    patching_site(site);
     dispatch(context);
 }
 

@@ -41,7 +41,7 @@ struct thread {
     uint64_t xfeatures;
     _Atomic uint32_t pending;
     uint32_t fsgsbase;
-    uint64_t site;
+    long (*quick)(struct registers *registers); /* 0: the call is done */
     struct registers *leaving;
     uint32_t fd_floor;
     uint32_t in_monitor;
@@ -82,6 +82,9 @@ struct thread {
     bool in_use;
 
     pid_t program_tid; /* peer: the thread's tid at home */
+    int forward;       /* peer: enum channel_quick of the call that is being made */
+    uint64_t forward_ns;
+    struct wire_result forward_result;
     uint64_t fault_address; /* peer: of the last question about a mapping, and how often in a row */
     unsigned fault_repeats;
 };

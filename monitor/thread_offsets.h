@@ -14,7 +14,7 @@
 #define THREAD_XFEATURES   72  /* mask for xsave */
 #define THREAD_PENDING     80  /* uint32_t: something to do before the program goes on */
 #define THREAD_FSGSBASE    84  /* uint32_t: the kernel keeps what wrfsbase sets */
-#define THREAD_SITE        88  /* call site that came by dispatch, 0 by stub */
+#define THREAD_QUICK       88  /* tried before a full crossing, with the registers; 0: none */
 #define THREAD_LEAVING     96  /* struct registers * while the exit path runs */
 #define THREAD_FD_FLOOR    104 /* uint32_t: descriptors from here on are ours */
 #define THREAD_IN_MONITOR  108 /* uint32_t: 0 the program's code, else one of these */

@@ -55,9 +55,8 @@ bool view_exe_of(const char *path, char *exe, size_t size);
  */
 long view_sched_getaffinity(pid_t pid, size_t size, void *mask);
 long view_sched_setaffinity(pid_t pid, size_t size, const void *mask);
-/* The node that has all the processors that the thread may use, -1 when there are several or none
- * was asked for. */
-int view_affinity_node(pid_t tid);
+/* The nodes that have processors that the thread may use, as bits; never 0. */
+uint64_t view_affinity_nodes(pid_t tid);
 /* A thread inherits what its maker asked for; what is recorded of a thread that has ended is
  * forgotten. */
 void view_thread_created(pid_t maker, pid_t tid);

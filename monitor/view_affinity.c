@@ -125,23 +125,16 @@ long view_sched_setaffinity(pid_t pid, size_t size, const void *mask)
     return put ? 0 : -ENOMEM;
 }
 
-int view_affinity_node(pid_t tid)
+uint64_t view_affinity_nodes(pid_t tid)
 {
-    int node = -1;
+    uint64_t nodes = 0;
     pthread_mutex_lock(&lock);
     const struct record *record = *record_slot(tid);
-    for (unsigned i = 0; record != NULL && i < view.total; i++) {
-        if (!(record->mask[i / 64] >> i % 64 & 1))
-            continue;
-        int of = (int)view_node_of(i);
-        if (node >= 0 && node != of) {
-            node = -1;
-            break;
-        }
-        node = of;
-    }
+    for (unsigned i = 0; record != NULL && i < view.total; i++)
+        if (record->mask[i / 64] >> i % 64 & 1)
+            nodes |= 1ull << view_node_of(i);
     pthread_mutex_unlock(&lock);
-    return node;
+    return nodes != 0 ? nodes : UINT64_MAX;
 }
 
 static void record_forget(pid_t tid)

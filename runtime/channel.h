@@ -57,9 +57,25 @@ int channel_receive(struct channel *channel, struct wire_frame *frame, void *pay
  * (-1: none). 1 ready, 0 time is up, -EINTR a signal handler ran during the sleep.
  */
 int channel_wait(struct channel *channel, const sigset_t *mask, int timeout_ms);
+/* As channel_wait, but gives up where that would sleep: 1 ready, 0 not. */
+int channel_spin(struct channel *channel);
 /* Raw exchange for set-up structures (hello, welcome), no frame header. */
 int channel_send_bytes(struct channel *channel, const void *bytes, size_t size);
 int channel_receive_bytes(struct channel *channel, void *bytes, size_t size, int timeout_ms);
+
+/* ---- channel_quick.c: general registers only, no TLS, never blocks ------------------------------------------------------ */
+
+#define CHANNEL_QUICK_MAX 64u /* bytes of payload each way */
+
+enum channel_quick {
+    CHANNEL_QUICK_REFUSED, /* nothing was sent */
+    CHANNEL_QUICK_SENT,    /* channel_receive has the answer in time */
+    CHANNEL_QUICK_ANSWERED,
+};
+
+/* Sends a frame and waits a moment for an answer of this type and size. Nobody else may use the channel meanwhile. */
+enum channel_quick channel_quick_exchange(struct channel *channel, enum wire_type type, const void *payload, size_t bytes,
+                                          enum wire_type answer_type, void *answer, size_t answer_bytes);
 
 /* ---- for the engine loop: never block -------------------------------------------------------------------------------- */
 

@@ -242,6 +242,34 @@ int channel_wait(struct channel *channel, const sigset_t *mask, int timeout_ms)
     return input_await(channel, 0, mask, timeout_ms, true);
 }
 
+int channel_spin(struct channel *channel)
+{
+    uint64_t start = 0;
+    for (;;) {
+        int ready = input_ready(channel, 0);
+        if (ready < 0)
+            channel->receive_error = ready;
+        if (ready != 0 || channel->receive_error) {
+            if (start != 0)
+                spin_learn(channel, channel_now_ns() - start);
+            return 1;
+        }
+        if (start != 0)
+            break;
+        start = channel_now_ns();
+        long received = input_fill(channel, MSG_DONTWAIT);
+        if (received == 0)
+            received = input_spin(channel, start, 0);
+        if (received == 0)
+            break;
+        if (received < 0 && received != -EINTR)
+            channel->receive_error = (int)received;
+    }
+    if (channel->spin.skip == 0)
+        channel->spin.skip = 1; /* the wait that follows need not try again */
+    return 0;
+}
+
 int channel_receive_bytes(struct channel *channel, void *bytes, size_t size, int timeout_ms)
 {
     if (size == 0)

@@ -27,6 +27,30 @@
 8:
 .endm
 
+/* To the program with the registers at RSP. */
+.macro general_restore
+        movl    $0, %gs:THREAD_IN_MONITOR
+        mov     REGISTERS_RIP(%rsp), %rcx
+        mov     %rcx, %gs:THREAD_RETURN
+        pushq   REGISTERS_EFL(%rsp)
+        popfq
+        mov     REGISTERS_R8(%rsp), %r8
+        mov     REGISTERS_R9(%rsp), %r9
+        mov     REGISTERS_R10(%rsp), %r10
+        mov     REGISTERS_R12(%rsp), %r12
+        mov     REGISTERS_R13(%rsp), %r13
+        mov     REGISTERS_R14(%rsp), %r14
+        mov     REGISTERS_R15(%rsp), %r15
+        mov     REGISTERS_RDI(%rsp), %rdi
+        mov     REGISTERS_RSI(%rsp), %rsi
+        mov     REGISTERS_RBP(%rsp), %rbp
+        mov     REGISTERS_RBX(%rsp), %rbx
+        mov     REGISTERS_RDX(%rsp), %rdx
+        mov     REGISTERS_RAX(%rsp), %rax
+        mov     REGISTERS_RSP(%rsp), %rsp
+        jmp     *%gs:THREAD_RETURN
+.endm
+
         .text
         .p2align 6
 HIDDEN(entry_text_start)
@@ -152,7 +176,9 @@ slow:
         mov     %r11, REGISTERS_EFL(%rsp)
         mov     %r11, REGISTERS_R11(%rsp)
         cld
-        mov     %gs:THREAD_XSAVE, %rbx
+        cmpq    $0, %gs:THREAD_QUICK
+        jne     quick
+full:   mov     %gs:THREAD_XSAVE, %rbx
         mov     %gs:THREAD_XFEATURES, %rax
         mov     %rax, %rdx
         shr     $32, %rdx
@@ -185,26 +211,7 @@ HIDDEN(leave_start)
         shr     $32, %rdx
         xrstor64 (%rbx)
         set_fs  %gs:THREAD_APP_FS
-        movl    $0, %gs:THREAD_IN_MONITOR
-        mov     REGISTERS_RIP(%rsp), %rcx
-        mov     %rcx, %gs:THREAD_RETURN
-        pushq   REGISTERS_EFL(%rsp)
-        popfq
-        mov     REGISTERS_R8(%rsp), %r8
-        mov     REGISTERS_R9(%rsp), %r9
-        mov     REGISTERS_R10(%rsp), %r10
-        mov     REGISTERS_R12(%rsp), %r12
-        mov     REGISTERS_R13(%rsp), %r13
-        mov     REGISTERS_R14(%rsp), %r14
-        mov     REGISTERS_R15(%rsp), %r15
-        mov     REGISTERS_RDI(%rsp), %rdi
-        mov     REGISTERS_RSI(%rsp), %rsi
-        mov     REGISTERS_RBP(%rsp), %rbp
-        mov     REGISTERS_RBX(%rsp), %rbx
-        mov     REGISTERS_RDX(%rsp), %rdx
-        mov     REGISTERS_RAX(%rsp), %rax
-        mov     REGISTERS_RSP(%rsp), %rsp
-        jmp     *%gs:THREAD_RETURN
+        general_restore
 leave_pending:
         movl    $1, %gs:THREAD_IN_MONITOR
         set_fs  %gs:THREAD_MONITOR_FS
@@ -213,6 +220,37 @@ HIDDEN(leave_end)
         call    call_pending
         mov     %gs:THREAD_LEAVING, %rdi
         jmp     syscall_leave
+
+/*
+ * Tried first where there is one: on the monitor's stack, with the program's FS base and vector registers. It leaves by a
+ * path of its own, which a signal begins again as it does the other; only when something is pending the vector registers
+ * are saved after all.
+ */
+quick:
+        movl    $THREAD_ON_STACK, %gs:THREAD_IN_MONITOR
+        mov     %rsp, %rdi
+        xor     %ebp, %ebp
+        call    *%gs:THREAD_QUICK
+        test    %rax, %rax
+        jnz     full
+        mov     %rsp, %gs:THREAD_LEAVING
+HIDDEN(quick_start)
+        mov     %gs:THREAD_LEAVING, %rsp
+        cmpl    $0, %gs:THREAD_PENDING
+        jne     quick_pending
+        general_restore
+HIDDEN(quick_end)
+quick_pending:
+        mov     %gs:THREAD_XSAVE, %rbx
+        mov     %gs:THREAD_XFEATURES, %rax
+        mov     %rax, %rdx
+        shr     $32, %rdx
+        xsavec64 (%rbx)
+        cmpl    $0, %gs:THREAD_FSGSBASE
+        je      leave_pending
+        rdfsbase %rax
+        mov     %rax, %gs:THREAD_APP_FS
+        jmp     leave_pending
         .size syscall_entry, . - syscall_entry
 
 /* long syscall_interruptible(long number, const uint64_t arguments[6]) */
@@ -309,7 +347,13 @@ HIDDEN(signal_entry)
         lea     entry_switch_end(%rip), %r8
         cmp     %r8, %rax
         jb      0f
-        lea     leave_start(%rip), %rcx
+        lea     quick_start(%rip), %rcx
+        cmp     %rcx, %rax
+        jb      6f
+        lea     quick_end(%rip), %r8
+        cmp     %r8, %rax
+        jb      0f
+6:      lea     leave_start(%rip), %rcx
         cmp     %rcx, %rax
         jb      1f
         lea     leave_end(%rip), %r8

@@ -118,7 +118,7 @@ START_TEST(masks_span_the_nodes)
     ck_assert_int_eq(bytes % 8, 0);
     ck_assert_int_eq(CPU_COUNT(&mask), (int)(home_count + MANY));
     ck_assert(CPU_ISSET(home_count + MANY - 1, &mask));
-    ck_assert_int_eq(view_affinity_node(gettid()), -1);
+    ck_assert_uint_eq(view_affinity_nodes(gettid()), UINT64_MAX);
 
     CPU_ZERO(&mask);
     CPU_SET(home_count + 3, &mask);
@@ -128,13 +128,13 @@ START_TEST(masks_span_the_nodes)
     ck_assert_int_eq(view_sched_getaffinity(gettid(), sizeof back, &back), bytes);
     ck_assert_int_eq(CPU_COUNT(&back), 1);
     ck_assert(CPU_ISSET(home_count + 3, &back));
-    ck_assert_int_eq(view_affinity_node(gettid()), 1);
+    ck_assert_uint_eq(view_affinity_nodes(gettid()), 2);
 
     /* A thread inherits, and one that ends is forgotten. */
     view_thread_created(gettid(), 0x7ffffffe);
-    ck_assert_int_eq(view_affinity_node(0x7ffffffe), 1);
+    ck_assert_uint_eq(view_affinity_nodes(0x7ffffffe), 2);
     view_thread_ended(0x7ffffffe);
-    ck_assert_int_eq(view_affinity_node(0x7ffffffe), -1);
+    ck_assert_uint_eq(view_affinity_nodes(0x7ffffffe), UINT64_MAX);
     view_thread_ended(gettid());
     CPU_ZERO(&back);
     view_sched_getaffinity(0, sizeof back, &back);
