@@ -364,7 +364,9 @@ static void loop_node_end(struct pager *pager, unsigned number)
     channel_close(node->channel);
     *node = (struct pager_node){0};
     pager->node_count--;
-    size_t pages_lost = home ? coherence_node_lost(pager->coherence, number) : 0;
+    /* When the session ends threads still run here until the process does: one that wants a page of that node waits for
+     * the end, rather than find the page empty. */
+    size_t pages_lost = home && !quitting ? coherence_node_lost(pager->coherence, number) : 0;
     pager_statistics_node_lost(pager, number);
     if (!quitting && pager->configuration.callbacks->node_lost != NULL)
         pager->configuration.callbacks->node_lost(number, pages_lost);
