@@ -93,6 +93,7 @@ static void loop(void *argument)
     thread->restart = 0;
     atomic_store(&thread->pending, 0);
     __atomic_store_n(&thread->number, thread->context->thread, __ATOMIC_RELEASE);
+    context_want(thread->context);
     context_resume(thread, thread->context);
 }
 

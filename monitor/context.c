@@ -8,6 +8,7 @@
 
 #include "monitor/calls.h"
 #include "monitor/fatal.h"
+#include "runtime/pager.h"
 
 #define SEGMENTS 0x2b000000000033ul /* CS 0x33, SS 0x2b */
 #define UC_FP_XSTATE         1u
@@ -139,4 +140,27 @@ _Noreturn void context_resume(struct thread *thread, const struct wire_context *
     }
     atomic_store(&thread->activity, THREAD_RUNS_HERE);
     context_enter(frame, thread->app_fs);
+}
+
+/*
+ * The stack, the thread's own data, and whatever the registers that survive a call point to. One exchange brings them all
+ * while the thread is being set up; the thread alone would wait for one after the other.
+ */
+void context_want(const struct wire_context *context)
+{
+    static const uint8_t pointers[] = {REG_RBP, REG_RBX, REG_R12, REG_R13, REG_R14, REG_R15};
+    uint64_t addresses[PAGER_WANT_MAX], stack = (uint64_t)context->gregs[REG_RSP];
+    unsigned count = 0;
+    addresses[count++] = stack;
+    addresses[count++] = stack + PAGE_BYTES / 2; /* the caller's frames */
+    const uint64_t writes = (1u << count) - 1;
+    addresses[count++] = context->fs_base;
+    for (unsigned i = 0; i < sizeof pointers; i++) {
+        addresses[count] = (uint64_t)context->gregs[pointers[i]];
+        bool known = false;
+        for (unsigned j = 0; j < count; j++)
+            known |= addresses[j] >> PAGE_SHIFT == addresses[count] >> PAGE_SHIFT;
+        count += !known;
+    }
+    pager_want(addresses, count, writes);
 }

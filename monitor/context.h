@@ -30,6 +30,8 @@ void context_to_registers(struct thread *thread, const struct wire_context *cont
  * The thread goes on in the program with exactly this context and its mask. Pending signals are delivered first.
  * All signals must be blocked. On the thread's monitor stack or its alternate stack.
  */
+/* Asks the pager for the pages that a context which has just arrived will touch first. */
+void context_want(const struct wire_context *context);
 _Noreturn void context_resume(struct thread *thread, const struct wire_context *context);
 
 /* Puts the markers of the kernel's signal frames into a standard XSAVE area of `bytes`, which has 4 bytes behind it. */

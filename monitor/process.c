@@ -47,8 +47,7 @@ static void child_begin(struct thread *thread)
     thread->pid = getpid();
     thread->context->tid = thread->tid;
     thread->context->pid = thread->pid;
-    if (thread->node == HOME_NODE)
-        session_pin_home();
+    session_pin_home(); /* also a shadow: it may come to run here */
     if (thread->set_tid)
         user_copy((void *)thread->set_tid, &thread->tid, sizeof thread->tid);
     thread_arm();

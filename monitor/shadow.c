@@ -152,6 +152,7 @@ static void came_home(struct thread *thread, size_t bytes)
     session_thread_moved(peer, HOME_NODE);
     thread->node = HOME_NODE;
     thread->classes = call_classes_home();
+    context_want(context);
     if (context->call == WIRE_NO_CALL)
         context_resume(thread, context);
     /* A call was cut short at home; its result stands in RAX as RESULT_RESTART_*. */

@@ -280,6 +280,11 @@ static void loop_job(struct pager *pager, struct pager_job *job)
         pager_job_finish(job);
         return;
     }
+    case PAGER_JOB_WANT:
+        for (unsigned i = 0; i < job->page_count; i++)
+            pager_ahead_want(pager, job->pages[i] >> PAGE_SHIFT, job->writes >> i & 1);
+        pager_job_finish(job);
+        return;
     case PAGER_JOB_STATISTICS:
         pager_statistics_start(pager, job);
         return;

@@ -57,6 +57,10 @@ void pager_recall(uint64_t start, uint64_t end, uint64_t nodes);
 void pager_freeze(void);
 void pager_thaw(void);
 
+/* Any node: asks for the pages of addresses that will be touched soon, all at once; bit i of `writes`: address i will be
+ * written. Does not wait, and does nothing for memory that is not mapped here. */
+#define PAGER_WANT_MAX 16u
+void pager_want(const uint64_t *addresses, unsigned count, uint64_t writes);
 /* Home: asks `node` to interrupt a thread. Does not wait. */
 void pager_interrupt(unsigned node, uint32_t thread);
 /* Home, waits at most `timeout_ms`: statistics of every node, own included; `quit` ends the peers' sessions. */

@@ -186,3 +186,11 @@ void pager_ahead_after(struct pager *pager, const struct userfault_event *event)
             break; /* what home has to itself is not part of a stream from elsewhere */
     }
 }
+
+void pager_ahead_want(struct pager *pager, uint64_t page, bool write)
+{
+    bool mapped = pager->configuration.node == HOME_NODE || pager_ranges_end(&memory, page << PAGE_SHIFT) != 0;
+    if (mapped && page < SPAN_ZONE_END >> PAGE_SHIFT && page >= SPAN_ZONE_START >> PAGE_SHIFT &&
+        ahead_wanted(pager, page, write))
+        coherence_fault(pager->coherence, page, write);
+}

@@ -205,6 +205,21 @@ void pager_interrupt(unsigned node, uint32_t thread)
     pager_job_post(&pager.queue, job);
 }
 
+void pager_want(const uint64_t *addresses, unsigned count, uint64_t writes)
+{
+    if (!pager_running() || count == 0)
+        return;
+    PAGER_ASSERT(count <= PAGER_WANT_MAX);
+    struct pager_job *job = calloc(1, sizeof *job);
+    if (job == NULL)
+        return; /* they come when they are touched */
+    job->type = PAGER_JOB_WANT;
+    memcpy(job->pages, addresses, count * sizeof *addresses);
+    job->page_count = count;
+    job->writes = writes;
+    pager_job_post(&pager.queue, job);
+}
+
 void pager_statistics(struct wire_statistics statistics[NODES_MAX], bool quit, int timeout_ms)
 {
     memset(statistics, 0, NODES_MAX * sizeof *statistics);

@@ -101,6 +101,7 @@ enum pager_job_type {
     PAGER_JOB_FREEZE,
     PAGER_JOB_THAW,
     PAGER_JOB_INTERRUPT,
+    PAGER_JOB_WANT,
     PAGER_JOB_STATISTICS,
 };
 
@@ -115,6 +116,9 @@ struct pager_job {
     struct channel *channel;
     struct wire_statistics *statistics; /* NODES_MAX of them */
     uint64_t deadline_ns;
+    uint64_t pages[PAGER_WANT_MAX]; /* PAGER_JOB_WANT: addresses */
+    uint64_t writes;                /* of which are wanted for writing, as bits */
+    unsigned page_count;
     bool quit;
 };
 
@@ -181,6 +185,8 @@ void pager_ahead_forget(void);
 /* Loop: before and after the fault is given to coherence. */
 void pager_ahead_before(struct pager *pager, const struct userfault_event *event);
 void pager_ahead_after(struct pager *pager, const struct userfault_event *event);
+/* Loop: asks for a page that nobody waits for yet. */
+void pager_ahead_want(struct pager *pager, uint64_t page, bool write);
 
 /* ---- pager.c: the loop; pager_api.c starts it ------------------------------------------------ */
 

@@ -24,12 +24,14 @@ static void *spinner(void *argument)
     printf("%d %ld\n", (int)getpid(), (long)syscall(SYS_gettid));
     fflush(stdout);
     int moves = 0, cpu = sched_getcpu();
+    /* It may be taken away between asking for the CPU and for the time: a gap is counted from before the last question
+     * that had the old answer. */
     uint64_t start = now_ns(), before = start;
     while (moves < moves_wanted && before - start < GIVE_UP_NS) {
-        int cpu_now = sched_getcpu();
         uint64_t now = now_ns();
+        int cpu_now = sched_getcpu();
         if (cpu_now != cpu) {
-            gaps[moves++] = now - before;
+            gaps[moves++] = now_ns() - before;
             cpu = cpu_now;
             now = now_ns();
         }
