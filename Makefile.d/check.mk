@@ -4,6 +4,7 @@
 #   make check-behaviours tests/programs on 1, 2 and 3 nodes
 #   make check-errors     messages, exit codes, keys
 #   make check-programs   Debian's programs on 1, 2 and 3 nodes, 20 times in a row (long)
+#   make check-litmus     memory order with each thread on its own node, a million rounds of each test (long)
 #   make check-cluster    all that runs on nodes: behaviours, programs once, errors
 HARNESS  := tests/harness
 CLANG    ?= clang-14
@@ -75,14 +76,22 @@ check-programs-quick: all programs-all
 	@$(HARNESS)/run-cases tests/cluster/programs.list --quick --budget $(BUDGET)
 check-programs: all programs-all
 	@$(HARNESS)/run-cases tests/cluster/programs.list --repeat 20
+LITMUS_PROGRAMS := $(B)/litmus/litmus $(B)/litmus/counters
+$(B)/litmus/%: tests/litmus/%.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu17 -D_GNU_SOURCE -O2 -g $(WARN) -pthread -o $@ $<
+check-litmus: all $(LITMUS_PROGRAMS)
+	@tests/litmus/run
+check-litmus-quick: all $(LITMUS_PROGRAMS)
+	@tests/litmus/run --quick
 check-errors: all programs-all
 	@tests/cluster/check-errors
 check-cluster: check-behaviours check-programs-quick check-errors
 
 # Everything is built before the first part starts, so that a slow build takes no part's time.
-check: all programs-all $(UNIT_PROGRAMS)
+check: all programs-all $(UNIT_PROGRAMS) $(LITMUS_PROGRAMS)
 	@$(HARNESS)/run-parts $(CHECK_PARTS)
-CHECK_PARTS ?= check-unit check-behaviours check-programs-quick check-errors
+CHECK_PARTS ?= check-unit check-behaviours check-programs-quick check-litmus-quick check-errors
 
 BENCH_PROGRAMS := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
 $(B)/bench/%: tests/bench/%.c
@@ -121,5 +130,5 @@ lint-tidy:
 	    clang-tidy-14 --quiet $$source -- $(CPPFLAGS) -std=gnu17 $(WARN) || exit 1; \
 	done
 
-.PHONY: check check-unit check-behaviours check-programs check-programs-quick check-errors check-cluster programs-all \
+.PHONY: check check-litmus check-litmus-quick check-unit check-behaviours check-programs check-programs-quick check-errors check-cluster programs-all \
     bench install format lint lint-format lint-scripts lint-clang lint-tidy
