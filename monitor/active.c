@@ -171,7 +171,7 @@ void active_call(struct thread *thread, struct registers *registers)
     struct wire_result result = forward(thread, registers);
     registers->g[REG_RAX] = (uint64_t)result.value;
     if (result.flags & WIRE_RESULT_COME_HOME) {
-        bool cut = result.value == RESULT_RESTART_SYS || result.value == RESULT_RESTART_NOINT;
+        bool cut = RESULT_IS_RESTART(result.value);
         registers_go_home(thread, registers, WIRE_REASON_ASKED, cut ? number : WIRE_NO_CALL);
     }
 }

@@ -24,6 +24,7 @@
 #include "monitor/session.h"
 #include "monitor/shadow.h"
 #include "monitor/signal.h"
+#include "monitor/timed_calls.h"
 #include "monitor/user.h"
 #include "monitor/view.h"
 #include "runtime/descriptor.h"
@@ -54,6 +55,12 @@ static const struct {
     {SYS_fcntl, CLASS_DIRECT},    {SYS_getcpu, CLASS_DIRECT},      {SYS_futex, CLASS_FUTEX},
 };
 
+static void class_slow(uint64_t number, void *classes)
+{
+    if (number != SYS_futex)
+        ((uint8_t *)classes)[number] = CLASS_SLOW;
+}
+
 const uint8_t *call_classes_home(void)
 {
     static uint8_t classes[CLASS_COUNT]; /* beyond the table: direct, for the kernel to refuse */
@@ -68,6 +75,8 @@ const uint8_t *call_classes_home(void)
         classes[path_calls[i].number] = path_calls[i].class;
     if (!session_shared())
         classes[SYS_sched_getaffinity] = classes[SYS_sched_setaffinity] = CLASS_DIRECT;
+    else
+        timed_call_each(class_slow, classes); /* threads that wait can be asked to move */
     made = true;
     return classes;
 }
@@ -240,6 +249,7 @@ static long sigreturn_call(struct thread *thread, struct registers *registers)
         }
     }
     thread_block_signals();
+    thread->wait_call = 0; /* as the kernel: a handler has run */
     thread->mask = frame.sigmask & ~(SIGNAL_BIT(SIGKILL) | SIGNAL_BIT(SIGSTOP));
     if (frame.stack.ss_flags & SS_DISABLE)
         frame.stack.ss_size = 0;
@@ -285,6 +295,8 @@ long call_handle(struct thread *thread, uint64_t number, const uint64_t a[6], st
         return -(long)row->error;
     if (row->place == CALL_THREAD)
         return thread_call(thread, number, a, registers);
+    if (timed_call_is(number, a))
+        return timed_call(thread, number, a);
     if (number == SYS_futex)
         return futex_call(a);
     if (row->place != CALL_EMULATED)
@@ -294,6 +306,8 @@ long call_handle(struct thread *thread, uint64_t number, const uint64_t a[6], st
     if (handled)
         return result;
     switch (number) {
+    case SYS_restart_syscall:
+        return timed_call_again(thread, a);
     case SYS_open:
     case SYS_openat:
     case SYS_openat2:
@@ -321,7 +335,7 @@ long call_handle(struct thread *thread, uint64_t number, const uint64_t a[6], st
         return signal_call_altstack(thread, a[0], a[1], registers ? registers->g[REG_RSP] : 0);
     case SYS_set_tid_address:
         thread->clear_tid = a[0];
-        return thread->tid;
+        return thread->foreign ? raw(number, a) : thread->tid;
     case SYS_set_robust_list:
         if (a[1] != 24)
             return -EINVAL;
@@ -343,6 +357,12 @@ long call_handle(struct thread *thread, uint64_t number, const uint64_t a[6], st
 
 /* ---- from the crossing ------------------------------------------------------------------------------------------------ */
 
+long call_cut(const struct thread *thread, uint64_t number, long result)
+{
+    bool asked = atomic_load(&thread->pending) == PENDING_MOVE;
+    return result == -EINTR && asked && number != SYS_close ? RESULT_RESTART_NOHAND : result;
+}
+
 void call_slow(struct registers *registers)
 {
     struct thread *thread = thread_self();
@@ -356,10 +376,10 @@ void call_slow(struct registers *registers)
     long result = thread->restart; /* set when a direct call was cut short */
     if (!result) {
         thread->calls_local++;
-        result = call_handle(thread, number, arguments, registers);
+        result = call_cut(thread, number, call_handle(thread, number, arguments, registers));
     }
     registers->g[REG_RAX] = (uint64_t)result;
-    if (result != RESULT_RESTART_SYS && result != RESULT_RESTART_NOINT)
+    if (!RESULT_IS_RESTART(result))
         return;
     thread->restart = result;
     thread->restart_call = number;

@@ -24,6 +24,9 @@ bool call_pending_context(struct thread *thread, struct registers *registers);
 long call_handle(struct thread *thread, uint64_t number, const uint64_t arguments[6],
                  struct registers *registers);
 
+/* What a call's result means: an EINTR that no signal of the program's caused has the call made again. */
+long call_cut(const struct thread *thread, uint64_t number, long result);
+
 /* The class tables for this node; `distributed` when calls on the own thread have to be seen. */
 const uint8_t *call_classes_home(void);
 const uint8_t *call_classes_peer(void);

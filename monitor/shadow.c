@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "monitor/calls.h"
@@ -76,8 +77,8 @@ static void serve_call(struct thread *thread)
     patching_forwarded(call.instruction);
     atomic_store(&thread->activity, THREAD_IN_CALL);
     struct wire_result result = {0};
-    result.value = call_handle(thread, call.number, call.arguments, NULL);
-    if (result.value == RESULT_RESTART_SYS || result.value == RESULT_RESTART_NOINT || atomic_load(&thread->pending) ||
+    result.value = call_cut(thread, call.number, call_handle(thread, call.number, call.arguments, NULL));
+    if (RESULT_IS_RESTART(result.value) || atomic_load(&thread->pending) ||
         atomic_load(&thread->target) >= 0)
         result.flags |= WIRE_RESULT_COME_HOME;
     atomic_store(&thread->activity, THREAD_SHADOWS);
@@ -107,6 +108,8 @@ static void call_at_home(struct thread *thread, const struct wire_context *conte
     context_to_registers(thread, context, registers);
     registers->g[REG_RAX] = context->call;
     thread->node = HOME_NODE;
+    if (context->call == SYS_rt_sigreturn)
+        session_thread_moved(peer, HOME_NODE); /* it does not come back here, and stays at home */
     thread->classes = call_classes_home();
     atomic_store(&thread->activity, THREAD_IN_CALL);
     thread_set_mask(thread->mask & ~SIGNALS_OURS);

@@ -283,8 +283,24 @@ static void synchronous(struct thread *thread, const siginfo_t *info, struct fra
     default_action(info, context);
 }
 
+/* A direct call that the kernel ended only for our signal: made again, and meanwhile the thread moves. */
+static bool call_cut_short(struct thread *thread, struct frame_ucontext *context)
+{
+    if (context->g[REG_RIP] != (uint64_t)direct_after || context->g[REG_RAX] != (uint64_t)-EINTR ||
+        thread->entry_number == SYS_close)
+        return false;
+    thread->restart = RESULT_RESTART_NOHAND;
+    context->g[REG_RAX] = thread->entry_number;
+    context->g[REG_RIP] = (uint64_t)direct_abort;
+    return true;
+}
+
 static void interrupted(struct thread *thread, struct frame_ucontext *context, bool in_monitor)
 {
+    if (call_cut_short(thread, context)) {
+        atomic_fetch_or(&thread->pending, PENDING_MOVE);
+        return;
+    }
     if (in_program(context, in_monitor) || windows_leave(thread, context)) {
         if (context->g[REG_RIP] >= SPAN_ZONE_END)
             return; /* in the vDSO: the asker asks again */
@@ -346,7 +362,9 @@ bool signal_deliver(struct thread *thread, struct registers *registers)
             continue;
         }
         if (thread->restart) {
-            if (thread->restart == RESULT_RESTART_SYS && !(action.flags & SA_RESTART)) {
+            bool again = thread->restart == RESULT_RESTART_NOINT ||
+                         (thread->restart == RESULT_RESTART_SYS && (action.flags & SA_RESTART));
+            if (!again) {
                 registers->g[REG_RAX] = (uint64_t)-EINTR;
                 thread->restart = 0;
             } else {
@@ -365,9 +383,9 @@ void signal_restart(struct thread *thread, struct registers *registers)
 {
     if (!thread->restart)
         return;
-    thread->restart = 0;
     registers->g[REG_RIP] = call_restart_address(registers->g[REG_RIP]);
-    registers->g[REG_RAX] = thread->restart_call;
+    registers->g[REG_RAX] = thread->restart == RESULT_RESTART_WAIT ? SYS_restart_syscall : thread->restart_call;
+    thread->restart = 0;
 }
 
 long signal_call_action(int signal, uint64_t new_action, uint64_t old_action, uint64_t size)

@@ -62,6 +62,7 @@ struct thread {
     unsigned signal_count;
     long restart;         /* RESULT_RESTART_* of the call that is being left, or 0 */
     uint64_t restart_call;
+    uint64_t wait_call, wait_end_ns; /* what restart_syscall goes on with, 0: nothing; until when, on that call's clock */
 
     unsigned node;         /* home: where its active half is */
     _Atomic int target;    /* home: node to move to, -1 none */
@@ -74,6 +75,8 @@ struct thread {
     struct wire_context *context; /* one context with its XSAVE area, for moving */
     uint8_t *frame;  /* area in which context_resume builds its frame */
     bool foreign; /* another process in our memory (vfork, CLONE_VM without CLONE_THREAD) */
+    pid_t stranger;          /* of such a process that is not waited for: its pid, and the signal actions of its parent */
+    struct process *parents;
     uint64_t set_tid; /* CLONE_CHILD_SETTID: where the child writes its tid before it runs */
     void *exec_scratch; /* of an exec in a process that shares our memory: freed by the parent */
     size_t exec_scratch_bytes;

@@ -26,7 +26,7 @@
 #define THREAD_TIME          128
 #define THREAD_CLOCK_GETRES  136
 #define THREAD_GETCPU        144
-#define THREAD_NUMBER        160 /* call number and flags while the entry looks at an argument */
+#define THREAD_NUMBER        160 /* call number; flags while the entry looks at an argument */
 #define THREAD_FLAGS         168
 #define THREAD_CALLS         152 /* uint64_t: calls carried out on this node */
 

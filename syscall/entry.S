@@ -63,6 +63,7 @@ HIDDEN(entry_text_start)
         .type syscall_entry, @function
 HIDDEN(syscall_entry)
         mov     %rcx, %gs:THREAD_RETURN
+        mov     %rax, %gs:THREAD_NUMBER
         mov     %gs:THREAD_CLASSES, %rcx
         movzwl  %ax, %r11d
         movzbl  (%rcx,%r11), %ecx
@@ -84,7 +85,6 @@ HIDDEN(direct_after)
 
 /* A class that looks at an argument: the flags are put aside meanwhile. */
 other:
-        mov     %rax, %gs:THREAD_NUMBER
         mov     %ecx, %r11d
         lahf
         seto    %al
@@ -126,7 +126,10 @@ first_letter:
 class_futex:
         mov     %esi, %r11d
         and     $0x7f, %r11d
-        cmp     $5, %r11d               /* below: wait, wake, requeue */
+        jnz     1f                      /* a wait for a relative time has to be able to go on */
+        test    %r10, %r10
+        jnz     other_slow
+1:      cmp     $5, %r11d               /* below: wait, wake, requeue */
         jb      other_direct
         cmp     $9, %r11d               /* wait and wake with a bit set */
         je      other_direct

@@ -49,6 +49,9 @@ struct registers {
 /* Kernel-internal results of an interrupted call, never seen by the program. */
 #define RESULT_RESTART_SYS   (-512L) /* begun and interrupted: EINTR, or again with SA_RESTART */
 #define RESULT_RESTART_NOINT (-513L) /* not begun: always again */
+#define RESULT_RESTART_NOHAND (-514L) /* cut short: EINTR when a handler runs, or again */
+#define RESULT_RESTART_WAIT  (-516L) /* the same, again as restart_syscall with the time that is left */
+#define RESULT_IS_RESTART(value) ((value) <= RESULT_RESTART_SYS && (value) >= RESULT_RESTART_WAIT)
 
 /* Where stubs and dispatched calls enter: RAX number, RCX return address, all else the program's. */
 void syscall_entry(void);

@@ -10,7 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define CHECK(condition)                                                                           \
@@ -38,6 +40,28 @@ static inline long raw_call(long number, long a, long b, long c, long d, long e,
                      : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
                      : "rcx", "r11", "memory");
     return result;
+}
+
+/*
+ * Asks the session to move thread `tid` to `node` and waits until it was asked; nothing when the program runs natively or on
+ * one node. Static programs and musl's have it too.
+ */
+static inline void move_thread(pid_t tid, int node)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    const char *base = getenv("XDG_RUNTIME_DIR");
+    char text[160];
+    snprintf(address.sun_path, sizeof address.sun_path, "%s/ld-span-%u/%d", base && base[0] == '/' ? base : "/tmp",
+             (unsigned)geteuid(), (int)getpid());
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), error = errno;
+    if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof address) == 0) {
+        int length = snprintf(text, sizeof text, "migrate %d %d\n", (int)tid, node);
+        if (write(fd, text, (size_t)length) == length)
+            while (read(fd, text, sizeof text) < 0 && errno == EINTR)
+                ;
+    }
+    close(fd);
+    errno = error;
 }
 
 #endif
