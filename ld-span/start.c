@@ -18,6 +18,7 @@
 #include "monitor/fatal.h"
 #include "monitor/patching.h"
 #include "monitor/process.h"
+#include "monitor/self.h"
 #include "monitor/session.h"
 #include "monitor/space.h"
 #include "monitor/view.h"
@@ -83,6 +84,7 @@ _Noreturn void monitor_start(const struct program_start *start)
     thread->tid = thread->pid = getpid();
     thread->process = &process_first;
     thread->classes = call_classes_home();
+    self_record();
     signal_initialise();
     damage_rtld_range(start->rtld.start, start->rtld.end);
     patching_initialise();

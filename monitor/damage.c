@@ -6,11 +6,11 @@
 
 #include <limits.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "monitor/fatal.h"
+#include "monitor/procfile.h"
 #include "monitor/session.h"
 
 #define EXIT_NOT_LOADED 127
@@ -23,24 +23,29 @@ void damage_rtld_range(uint64_t start, uint64_t end)
     rtld_end = end;
 }
 
+struct search {
+    uint64_t address;
+    char *path;
+};
+
+static bool mapping_line(char *text, void *context)
+{
+    const struct search *search = context;
+    unsigned long start, end;
+    int at = 0;
+    if (sscanf(text, "%lx-%lx %*s %*s %*s %*s %n", &start, &end, &at) < 2 || start > search->address)
+        return false;
+    if (at != 0 && text[at] == '/')
+        snprintf(search->path, PATH_MAX, "%s", text + at);
+    return true;
+}
+
 /* The file mapped at `address`, or else the last one below it; the program when there is none. */
 static void file_name(uint64_t address, char path[PATH_MAX])
 {
-    char line[PATH_MAX + 128];
+    struct search search = {address, path};
     snprintf(path, PATH_MAX, "%s", session_configuration()->program);
-    FILE *maps = fopen("/proc/self/maps", "re");
-    while (maps && fgets(line, sizeof line, maps)) {
-        unsigned long start, end;
-        int at = 0;
-        if (sscanf(line, "%lx-%lx %*s %*s %*s %*s %n", &start, &end, &at) < 2 || start > address)
-            break;
-        if (at == 0 || line[at] != '/')
-            continue;
-        line[strcspn(line, "\n")] = 0;
-        snprintf(path, PATH_MAX, "%s", line + at);
-    }
-    if (maps)
-        fclose(maps);
+    procfile_lines("/proc/thread-self/maps", mapping_line, &search);
 }
 
 void damage_judge(const siginfo_t *info, uint64_t instruction)

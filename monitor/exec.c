@@ -5,7 +5,6 @@
  * is not for us (files of another kind, set-user-ID programs, --no-follow) is executed as asked, so that the kernel's
  * answers, its errors and its privileges are the kernel's own.
  */
-#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -17,81 +16,14 @@
 #include <unistd.h>
 
 #include "monitor/calls.h"
+#include "monitor/exec_check.h"
 #include "monitor/fatal.h"
 #include "monitor/process.h"
+#include "monitor/self.h"
 #include "monitor/session.h"
 #include "monitor/signal.h"
 #include "monitor/user.h"
 #include "monitor/view.h"
-
-enum target { TARGET_OURS, TARGET_NATIVE };
-
-/* Opens our own executable: what the kernel mapped this code from. Negative errno when it is gone. */
-static int self_open(void)
-{
-    extern const char __executable_start[];
-    char maps[256], path[PATH_MAX];
-    FILE *file = fopen("/proc/self/maps", "re");
-    if (!file)
-        return -ENOENT;
-    int fd = -ENOENT;
-    while (fgets(maps, sizeof maps, file)) {
-        unsigned long start, end;
-        int at = 0;
-        if (sscanf(maps, "%lx-%lx %*s %*s %*s %*s %n", &start, &end, &at) < 2)
-            continue;
-        if ((uint64_t)__executable_start < start || (uint64_t)__executable_start >= end || at == 0)
-            continue;
-        snprintf(path, sizeof path, "%s", maps + at);
-        path[strcspn(path, "\n")] = 0;
-        fd = open(path, O_PATH | O_CLOEXEC);
-        if (fd < 0)
-            fd = open("/proc/self/exe", O_PATH | O_CLOEXEC);
-        break;
-    }
-    fclose(file);
-    return fd < 0 ? -ENOENT : fd;
-}
-
-/* What kind of file it is; errors of execve that can be told without executing. */
-static long target_judge(int directory, const char *path, int flags, enum target *target)
-{
-    struct stat status;
-    int at = flags & (AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW);
-    *target = TARGET_NATIVE;
-    if (fstatat(directory, path, &status, at) != 0)
-        return -errno;
-    if (!S_ISREG(status.st_mode))
-        return S_ISLNK(status.st_mode) ? -ELOOP : -EACCES;
-    if (faccessat(directory, path, X_OK, AT_EACCESS | at) != 0)
-        return -errno;
-    if (flags & ~(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW))
-        return 0; /* for the kernel to refuse */
-    if (!session_configuration()->follow || (status.st_mode & (S_ISUID | S_ISGID)))
-        return 0;
-    int fd = *path ? openat(directory, path, O_RDONLY | O_CLOEXEC) : openat(directory, ".", O_PATH);
-    if (!*path && fd >= 0) {
-        close(fd);
-        char link[64];
-        snprintf(link, sizeof link, "/proc/self/fd/%d", directory);
-        fd = open(link, O_RDONLY | O_CLOEXEC);
-    }
-    if (fd < 0)
-        return 0; /* may be executed but not read: not for us */
-    unsigned char head[64];
-    ssize_t got = read(fd, head, sizeof head);
-    close(fd);
-    if (got > 2 && head[0] == '#' && head[1] == '!')
-        *target = TARGET_OURS;
-    if (got == sizeof head) {
-        Elf64_Ehdr header;
-        memcpy(&header, head, sizeof header);
-        if (memcmp(header.e_ident, ELFMAG, SELFMAG) == 0 && header.e_ident[EI_CLASS] == ELFCLASS64 &&
-            header.e_machine == EM_X86_64 && (header.e_type == ET_EXEC || header.e_type == ET_DYN))
-            *target = TARGET_OURS;
-    }
-    return 0;
-}
 
 /* Counts a vector of string pointers of the program's. */
 static long vector_count(uint64_t vector)
@@ -148,7 +80,7 @@ static long arguments_build(struct thread *thread, char *path, uint64_t argv, ch
 static long path_through_descriptor(int directory, char path[PATH_MAX], int *inherited)
 {
     char link[64], target[PATH_MAX], joined[PATH_MAX];
-    snprintf(link, sizeof link, "/proc/self/fd/%d", directory);
+    snprintf(link, sizeof link, "/proc/thread-self/fd/%d", directory);
     ssize_t length = readlink(link, target, sizeof target - 1);
     if (length < 0)
         return -EBADF;
@@ -208,11 +140,11 @@ long process_exec(struct thread *thread, int directory, uint64_t path_address, u
     char exe[PATH_MAX];
     if (view_path_is_special(path) && view_exe_of(path, exe, sizeof exe))
         snprintf(path, sizeof path, "%s", exe);
-    enum target target;
-    long result = target_judge(directory, path, flags, &target);
+    bool ours;
+    long result = exec_check(directory, path, flags, &ours);
     if (result < 0)
         return result;
-    if (target == TARGET_NATIVE)
+    if (!ours)
         return exec_now(thread, directory, path, (char *const *)argv, envp, flags);
 
     int inherited = -1;

@@ -9,6 +9,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "monitor/procfile.h"
 #include "monitor/space.h"
 #include "runtime/kernel.h"
 #include "syscall/entry.h"
@@ -20,21 +21,20 @@
 #define PIDFD_SELF_THREAD       (-10000)
 #define PIDFD_SELF_THREAD_GROUP (-10001)
 
+static bool pid_line(char *text, void *context)
+{
+    return sscanf(text, "Pid: %ld", (long *)context) != 1;
+}
+
 /* Is the pidfd this process? */
 static bool pidfd_is_self(int fd)
 {
-    char path[48], line[128];
+    char path[48];
     long pid = -1;
     if (fd == PIDFD_SELF_THREAD || fd == PIDFD_SELF_THREAD_GROUP)
         return true;
-    snprintf(path, sizeof path, "/proc/self/fdinfo/%d", fd);
-    FILE *file = fopen(path, "re");
-    if (!file)
-        return false;
-    while (fgets(line, sizeof line, file))
-        if (sscanf(line, "Pid: %ld", &pid) == 1)
-            break;
-    fclose(file);
+    snprintf(path, sizeof path, "/proc/thread-self/fdinfo/%d", fd);
+    procfile_lines(path, pid_line, &pid);
     return pid == getpid();
 }
 

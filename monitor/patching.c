@@ -46,7 +46,7 @@ static int memory_write(uint64_t address, const void *bytes, size_t size)
 {
     pthread_mutex_lock(&lock);
     if (memory_fd < 0 || memory_pid != getpid()) {
-        memory_fd = fdguard_move(open("/proc/self/mem", O_RDWR | O_CLOEXEC));
+        memory_fd = fdguard_move(open("/proc/thread-self/mem", O_RDWR | O_CLOEXEC));
         memory_pid = getpid();
     }
     ssize_t written = memory_fd < 0 ? -1 : pwrite(memory_fd, bytes, size, (off_t)address);

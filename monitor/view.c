@@ -206,7 +206,7 @@ static int descriptor_make(const char *name, const char *text, size_t size, int 
     if (memory < 0)
         return -errno;
     int result = write_all(memory, text, size);
-    snprintf(link, sizeof link, "/proc/self/fd/%d", memory);
+    snprintf(link, sizeof link, "/proc/thread-self/fd/%d", memory);
     int reading = result == 0 ? open(link, (flags & ~O_NOFOLLOW) | O_CLOEXEC) : -1;
     if (result == 0 && reading < 0)
         result = -errno;
