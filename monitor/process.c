@@ -27,6 +27,7 @@
 #include "monitor/shadow.h"
 #include "monitor/space.h"
 #include "monitor/view.h"
+#include "runtime/descriptor.h"
 #include "runtime/heap.h"
 #include "runtime/pager.h"
 #include "syscall/patch.h"
@@ -34,6 +35,12 @@
 struct process process_first = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 #define ROBUST_LIMIT 2048
+#define SIGNAL_MAX   64
+
+/* glibc's, as its own fork uses them: opening a stream takes the lock on their list. */
+extern void _IO_list_lock(void);
+extern void _IO_list_unlock(void);
+extern void _IO_list_resetlock(void);
 
 /* One fork at a time: from the freeze of the pages to the thaw. */
 static pthread_mutex_t fork_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -78,12 +85,55 @@ static void child_context(struct thread *parent, struct thread *child, const str
         child->alternate = parent->alternate;
 }
 
+/*
+ * Processes in our memory that are not waited for (CLONE_VM without CLONE_THREAD and CLONE_VFORK): what they use is freed
+ * when they are gone, which is looked up when the next one is made.
+ */
+static struct thread *strangers;
+static pthread_mutex_t strangers_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void stranger_free(struct thread *child, const struct process *parents)
+{
+    if (child->process != parents)
+        munmap(child->process, sizeof *child->process);
+    if (child->exec_scratch)
+        munmap(child->exec_scratch, child->exec_scratch_bytes);
+    atomic_store(&child->kernel_alive, 0);
+    thread_release(child);
+}
+
+static void strangers_sweep(void)
+{
+    pthread_mutex_lock(&strangers_lock);
+    for (struct thread **link = &strangers; *link;) {
+        struct thread *child = *link;
+        if (syscall(SYS_tgkill, child->stranger, child->stranger, 0) == 0 || errno != ESRCH) {
+            link = &child->next;
+            continue;
+        }
+        *link = child->next;
+        stranger_free(child, child->parents);
+    }
+    pthread_mutex_unlock(&strangers_lock);
+}
+
+static void stranger_add(struct thread *child, struct process *parents, pid_t pid)
+{
+    pthread_mutex_lock(&strangers_lock);
+    child->stranger = pid;
+    child->parents = parents;
+    child->next = strangers;
+    strangers = child;
+    pthread_mutex_unlock(&strangers_lock);
+}
+
 static long clone_thread(struct thread *parent, struct registers *registers, uint64_t flags, uint64_t stack,
                          uint64_t parent_tid, uint64_t child_tid, uint64_t tls)
 {
     thread_block_signals();
     if (atomic_load(&parent->pending) & PENDING_SIGNAL)
         return RESULT_RESTART_NOINT; /* first the handler, then the call: so that a process has it once */
+    strangers_sweep();
     struct thread *child = thread_allocate();
     if (!child) {
         thread_set_mask(parent->mask & ~SIGNALS_OURS);
@@ -112,14 +162,19 @@ static long clone_thread(struct thread *parent, struct registers *registers, uin
     }
     bool waits = flags & CLONE_VFORK;
     bool member = flags & CLONE_THREAD;
+    struct process *parents = parent->process;
     atomic_store(&child->kernel_alive, 1);
     if (member)
         thread_register(child);
-    /* The child's tid is cleared in our own word, so that its stack is not used again too early. */
-    uint64_t host = (flags & ~(uint64_t)(CLONE_SETTLS | CLONE_CHILD_CLEARTID | CLONE_CHILD_SETTID));
+    /*
+     * A thread's tid is cleared in our own word, so that its stack is not used again too early, and in the program's when it
+     * ends. Another process may be killed or execute: there the kernel clears the program's word.
+     */
+    uint64_t host = (flags & ~(uint64_t)(CLONE_SETTLS | CLONE_CHILD_SETTID));
     if (member)
         host |= CLONE_CHILD_CLEARTID;
-    long result = thread_clone(child, host, (int *)parent_tid, (int *)&child->kernel_alive, child_begin);
+    int *cleared = member ? (int *)&child->kernel_alive : (int *)child_tid;
+    long result = thread_clone(child, host, (int *)parent_tid, cleared, child_begin);
     if (result > 0 && member)
         view_thread_created(parent->tid, (pid_t)result);
     thread_set_mask(parent->mask & ~SIGNALS_OURS);
@@ -128,12 +183,9 @@ static long clone_thread(struct thread *parent, struct registers *registers, uin
             thread_unregister(child);
             session_thread_ended(child->node);
         }
-        if (child->process != parent->process)
-            munmap(child->process, sizeof *child->process);
-        if (child->exec_scratch)
-            munmap(child->exec_scratch, child->exec_scratch_bytes);
-        atomic_store(&child->kernel_alive, 0);
-        thread_release(child);
+        stranger_free(child, parents);
+    } else if (!member) {
+        stranger_add(child, parents, (pid_t)result);
     }
     return result;
 }
@@ -144,8 +196,11 @@ static void fork_child(struct thread *thread, struct registers *registers, uint6
                        uint64_t child_tid, uint64_t tls)
 {
     heap_fork_child();
+    _IO_list_resetlock();
+    descriptor_borrow(flags & CLONE_FILES);
     pager_forget();
     fdguard_close_ours();
+    descriptor_borrow(false);
     thread_fork_child(thread);
     view_fork_child();
     session_fork_child();
@@ -153,6 +208,8 @@ static void fork_child(struct thread *thread, struct registers *registers, uint6
     space_fork_child();
     patch_fork_done();
     pthread_mutex_init(&fork_lock, NULL);
+    pthread_mutex_init(&strangers_lock, NULL);
+    strangers = NULL;
     pthread_mutex_init(&thread->process->lock, NULL);
     if (thread->process != &process_first) {
         process_first = *thread->process;
@@ -190,6 +247,7 @@ static long clone_process(struct thread *thread, struct registers *registers, ui
         pager_freeze();
     patch_fork_prepare();
     space_fork_prepare();
+    _IO_list_lock();
     heap_fork_prepare();
     long result = syscall(SYS_clone, flags & ~(uint64_t)(CLONE_SETTLS | CLONE_CHILD_CLEARTID | CLONE_CHILD_SETTID),
                           0, parent_tid, 0, 0);
@@ -199,6 +257,7 @@ static long clone_process(struct thread *thread, struct registers *registers, ui
         fork_child(thread, registers, flags, stack, child_tid, tls);
     } else {
         heap_fork_parent();
+        _IO_list_unlock();
         space_fork_parent();
         patch_fork_done();
         if (distributed)
@@ -234,7 +293,9 @@ long process_clone3(struct thread *thread, struct registers *registers, uint64_t
     /* What clone(2) cannot express is not offered; callers fall back to clone, as on an older kernel. */
     if (wanted.set_tid_size || (wanted.flags & (CLONE_INTO_CGROUP | CLONE_CLEAR_SIGHAND)))
         return -ENOSYS;
-    if ((wanted.flags & 0xff) || (wanted.stack == 0) != (wanted.stack_size == 0))
+    if ((wanted.flags & 0xff) || (wanted.stack == 0) != (wanted.stack_size == 0) || wanted.exit_signal > SIGNAL_MAX)
+        return -EINVAL;
+    if ((wanted.flags & (CLONE_THREAD | CLONE_PARENT)) && wanted.exit_signal)
         return -EINVAL;
     uint64_t flags = wanted.flags | wanted.exit_signal;
     uint64_t parent_tid = wanted.flags & CLONE_PIDFD ? wanted.pidfd : wanted.parent_tid;
@@ -286,20 +347,27 @@ static void robust_walk(struct thread *thread)
         robust_entry((head[2] & ~1ul) + head[1], thread->tid);
 }
 
+static void clear_tid(const struct thread *thread)
+{
+    int zero = 0;
+    if (!thread->clear_tid)
+        return;
+    user_copy((void *)thread->clear_tid, &zero, sizeof zero);
+    syscall(SYS_futex, thread->clear_tid, FUTEX_WAKE, 1, NULL, NULL, 0);
+}
+
 _Noreturn void process_exit_thread(struct thread *thread, int status)
 {
-    if (thread->foreign)
+    if (thread->foreign) {
+        clear_tid(thread); /* the kernel does it, too, but does not wait for a page that is on another node */
         for (;;)
             syscall(SYS_exit, status);
+    }
     if (thread_count() == 1)
         process_exit(status);
     thread_block_signals();
     robust_walk(thread);
-    if (thread->clear_tid) {
-        int zero = 0;
-        user_copy((void *)thread->clear_tid, &zero, sizeof zero);
-        syscall(SYS_futex, thread->clear_tid, FUTEX_WAKE, 1, NULL, NULL, 0);
-    }
+    clear_tid(thread);
     session_thread_ended(thread->node);
     view_thread_ended(thread->tid);
     for (unsigned i = 0; i < thread->signal_count; i++)
@@ -319,7 +387,9 @@ _Noreturn void process_exit_thread(struct thread *thread, int status)
 
 _Noreturn void process_exit(int status)
 {
-    if (!thread_self()->foreign) {
+    if (thread_self()->foreign) {
+        clear_tid(thread_self());
+    } else {
         thread_block_signals();
         session_end();
     }

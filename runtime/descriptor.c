@@ -11,6 +11,7 @@
 #define WORD_BITS 64u
 
 static uint64_t marks[DESCRIPTOR_MAX / WORD_BITS];
+static bool borrowed;
 
 static void mark(unsigned fd)
 {
@@ -44,7 +45,7 @@ int descriptor_raise(int fd, int floor)
 
 void descriptor_close(int fd)
 {
-    if (fd < 0)
+    if (fd < 0 || borrowed)
         return;
     /* The mark first: the number may be somebody else's as soon as it is closed. */
     if ((unsigned)fd < DESCRIPTOR_MAX)
@@ -66,6 +67,11 @@ unsigned descriptor_next(unsigned from)
         fd = (fd / WORD_BITS + 1) * WORD_BITS;
     }
     return DESCRIPTOR_MAX;
+}
+
+void descriptor_borrow(bool on)
+{
+    borrowed = on;
 }
 
 void descriptor_close_all(void)

@@ -21,6 +21,8 @@ void descriptor_close(int fd);
 bool descriptor_is_ours(unsigned fd);
 /* The lowest marked descriptor that is `from` or more, DESCRIPTOR_MAX: none. */
 unsigned descriptor_next(unsigned from);
+/* From now on, or no more, nothing is closed nor unmarked: in a fork child whose table is also its parent's (CLONE_FILES). */
+void descriptor_borrow(bool on);
 /* In the child of a fork: closes all that are marked. */
 void descriptor_close_all(void);
 
