@@ -53,8 +53,10 @@ static void bring_home(unsigned node)
     static struct gathering all;
     all.node = node;
     all.count = 0;
-    session_avoid(node);
     thread_each(gather, &all);
+    if (all.count == 0)
+        return;
+    session_avoid(node);
     span_verbose("node %u: %zu threads only wait for pages there: they come home", node, all.count);
     for (size_t i = 0; i < all.count; i++)
         shadow_migrate(all.tids[i], HOME_NODE);

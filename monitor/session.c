@@ -503,7 +503,8 @@ void session_end(void)
     control_stop();
     if (!configuration.statistics || lonely)
         return;
-    atomic_store(&ending, true);
+    while (atomic_exchange(&ending, true))
+        pause(); /* another thread ends the program already, with its status */
     statistics_collect(&session, all, true);
     if (configuration.statistics_file[0])
         statistics_write_json(&session, configuration.statistics_file);
@@ -520,6 +521,7 @@ void session_fork_child(void)
 {
     session_unpin();
     lonely = true;
+    atomic_store(&ending, false);
     unsigned processors = (unsigned)CPU_COUNT(&processors_allowed);
     view_initialise(1, &processors);
     atomic_store(&in_use, false);

@@ -310,6 +310,8 @@ static bool follow_one(struct thread *thread, void *argument)
     atomic_fetch_or(&thread->pending, PENDING_MOVE);
     if (thread->node != HOME_NODE)
         pager_interrupt(thread->node, thread->number);
+    else if (thread != thread_self())
+        signal_interrupt(tid);
     return false;
 }
 

@@ -27,7 +27,7 @@ void shadow_counters(uint64_t *migrations);
 
 /* thread->context goes on, where the thread may run: a signal may have brought it home. Signals are blocked. */
 _Noreturn void shadow_resume(struct thread *thread);
-/* The thread goes to a node where it may run, when it makes its next call, if it is elsewhere. Any thread of this process. */
+/* The thread goes to a node where it may run if it is elsewhere; the caller when its call ends. Any thread of this process. */
 void shadow_follow_affinity(pid_t tid);
 
 #endif

@@ -59,6 +59,8 @@ void coherence_destroy(struct coherence *coherence);
 /* Home: a peer takes part from now on, or is gone (its pages whose only copy died are counted and returned). */
 void coherence_node_add(struct coherence *coherence, unsigned node);
 size_t coherence_node_lost(struct coherence *coherence, unsigned node);
+/* Home: how many pages are on that peer and nowhere else. */
+size_t coherence_node_sole(const struct coherence *coherence, unsigned node);
 
 /* A local access needs the page; `write` for write permission. The answer is an install, unprotect or wake, in time. */
 void coherence_fault(struct coherence *coherence, uint64_t page, bool write);

@@ -13,6 +13,19 @@ void coherence_node_add(struct coherence *coherence, unsigned node)
     coherence->range_sent[node] = coherence->range_done[node] = 0;
 }
 
+size_t coherence_node_sole(const struct coherence *coherence, unsigned node)
+{
+    COHERENCE_ASSERT(coherence->node == HOME_NODE && node != HOME_NODE && node < NODES_MAX);
+    size_t pages = 0;
+    const struct coherence_block *block;
+    for (uint64_t at = 0; (block = coherence_table_block(coherence, at, PAGE_END)) != NULL;) {
+        for (unsigned i = 0; i < BLOCK_PAGES; i++)
+            pages += block->pages[i].holders == NODE_BIT(node);
+        at = block->first + BLOCK_PAGES;
+    }
+    return pages;
+}
+
 /*
  * What the node asked for and did not get. Recalls for it that are under way cannot be undone, so
  * home takes the page in its place. Returns the pages that are lost: the node was upgrading the

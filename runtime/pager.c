@@ -360,7 +360,11 @@ static int loop_frame_home(struct pager *pager, unsigned from, const struct wire
     }
 }
 
-/* The connection to `node` has ended, for `node->error`. */
+/*
+ * The connection to `node` has ended, for `node->error`. The protocol makes do with zeros for pages whose only copy was
+ * there, and wakes who waits for them: not before the monitor has had its say, which ends the process, nor at the end of
+ * the session, when threads still run and have to wait until the process goes.
+ */
 static void loop_node_end(struct pager *pager, unsigned number)
 {
     struct pager_node *node = &pager->nodes[number];
@@ -369,14 +373,14 @@ static void loop_node_end(struct pager *pager, unsigned number)
     channel_close(node->channel);
     *node = (struct pager_node){0};
     pager->node_count--;
-    /* When the session ends threads still run here until the process does: one that wants a page of that node waits for
-     * the end, rather than find the page empty. */
-    size_t pages_lost = home && !quitting ? coherence_node_lost(pager->coherence, number) : 0;
-    pager_statistics_node_lost(pager, number);
     if (!quitting && pager->configuration.callbacks->node_lost != NULL)
-        pager->configuration.callbacks->node_lost(number, pages_lost);
+        pager->configuration.callbacks->node_lost(number,
+                                                  home ? coherence_node_sole(pager->coherence, number) : 0);
     if (!home)
         pager_fatal("home is gone: the session cannot go on");
+    if (!quitting)
+        coherence_node_lost(pager->coherence, number);
+    pager_statistics_node_lost(pager, number);
 }
 
 static bool loop_channel(struct pager *pager, unsigned number)

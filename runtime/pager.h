@@ -24,7 +24,8 @@ struct pager_callbacks {
     void (*interrupt)(uint32_t thread);
     /* Peer, loop thread: WIRE_QUIT or WIRE_STATISTICS_REQUEST: fill in what the pager does not know (calls, threads). */
     void (*statistics)(struct wire_statistics *statistics);
-    /* Home, loop thread: the engine channel to `node` ended; `pages_lost` pages had their only copy there.
+    /* Home, loop thread: the engine channel to `node` ended, at whose end pager_statistics has not asked; `pages_lost`
+     * pages had their only copy there, and become zero when this returns.
      * Peer: home is gone (node 0). Does not return to a session that could go on with wrong memory. */
     void (*node_lost)(unsigned node, size_t pages_lost);
 };

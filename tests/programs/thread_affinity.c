@@ -18,7 +18,7 @@ static void bind_to(pthread_t thread, int processor)
     CHECK0(pthread_setaffinity_np(thread, sizeof mask, &mask));
 }
 
-/* Within a second, for where others bind it it goes at its next call. */
+/* Within a second, for others only ask it to go. */
 static bool comes_to(int processor)
 {
     for (int i = 0; i < 1000 && sched_getcpu() != processor; i++)
