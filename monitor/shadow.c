@@ -165,6 +165,12 @@ static void came_home(struct thread *thread, size_t bytes)
     thread->restart_call = context->call;
     if (!(atomic_load(&thread->pending) & PENDING_SIGNAL) || !signal_deliver(thread, registers))
         signal_restart(thread, registers);
+    if (target > (int)HOME_NODE) {
+        atomic_store(&thread->target, target);
+        atomic_fetch_or(&thread->pending, PENDING_MOVE);
+    } else if (target < 0) {
+        shadow_follow_affinity(thread->tid); /* it had arrived where it may run, and what made it go there cut the call */
+    }
     thread_set_mask(thread->mask & ~SIGNALS_OURS);
     syscall_leave(registers);
 }
