@@ -16,7 +16,7 @@ LDFLAGS += -static-pie -Wl,-z,noexecstack -Wl,-z,relro -Wl,--gc-sections -Wl,--n
 # static PIE would relocate itself at each start, 23,000 words on 150 pages, a fifth of the time that a short program takes.
 # So nothing is to be relaxed to absolute addresses, and the start files are those of shared objects.
 START   := 0x700010000000
-FIXED    = -static -no-pie -nostartfiles -Wl,-Ttext-segment=$(START) -Wl,--no-relax -Wl,-e,span_start \
+FIXED    = -static -nostartfiles -Wl,-Ttext-segment=$(START) -Wl,--no-relax -Wl,-e,span_start \
     $(filter-out -static-pie,$(LDFLAGS)) $(call start_file,crt1.o) $(call start_file,crti.o) $(call start_file,crtbeginS.o)
 FIXED_END = $(call start_file,crtendS.o) $(call start_file,crtn.o)
 start_file = $(shell $(CC) -print-file-name=$(1))
