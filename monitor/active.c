@@ -19,6 +19,7 @@
 #include "monitor/clock.h"
 #include "monitor/context.h"
 #include "monitor/fatal.h"
+#include "monitor/idle.h"
 #include "monitor/mirror.h"
 #include "monitor/peer.h"
 #include "monitor/peer_filter.h"
@@ -279,6 +280,7 @@ static void on_statistics(struct wire_statistics *statistics)
     statistics->calls_local = local;
     statistics->calls_forwarded = forwarded;
     thread_each(program_time_add, &statistics->program_us);
+    statistics->idle_us = idle_us();
     statistics->threads_run = atomic_load(&threads_run);
     statistics->migrations_in = atomic_load(&migrations_in);
     statistics->migrations_out = atomic_load(&migrations_out);
@@ -348,6 +350,7 @@ int peer_run(struct channel *engine, int thread_socket, const struct wire_hello 
                      clock_difference(CLOCK_REALTIME, hello->realtime_ns));
     signal_initialise();
     mirror_initialise();
+    idle_initialise();
     struct pager_configuration configuration = {.node = hello->node, .callbacks = &callbacks};
     if (pager_start(&configuration, why) < 0 || pager_add_node(HOME_NODE, engine) < 0) {
         span_warn("peer: %s", why);

@@ -18,12 +18,12 @@
 
 #define INTERVAL_MS     200
 #define EVENTS_MIN      150 /* faults and recalls in an interval, below which sharing costs little */
-#define COMPUTES_MIN    20  /* percent of the interval that the threads of a node have to compute */
+#define COMPUTES_MIN    20  /* percent of what they could have had of the processors that threads have to compute */
 #define STRIKES         2
 #define THREADS_AT_ONCE 256
 
 struct sample {
-    uint64_t events, program_us, at_ns;
+    uint64_t events, program_us, cpu_us, idle_us, at_ns;
 };
 
 struct gathering {
@@ -62,6 +62,13 @@ static void bring_home(unsigned node)
         shadow_migrate(all.tids[i], HOME_NODE);
 }
 
+/* What others have taken of the node's processors: a thread that waits for them does not wait for pages. */
+static uint64_t foreign_us(const struct sample *before, const struct sample *now, uint64_t all_us)
+{
+    uint64_t ours_us = now->cpu_us - before->cpu_us, idle = now->idle_us - before->idle_us;
+    return now->idle_us == 0 || ours_us + idle > all_us ? 0 : all_us - ours_us - idle;
+}
+
 /* Do the threads of the node hardly compute, for pages that move? */
 static bool wasted(const struct sample *before, const struct sample *now, unsigned node)
 {
@@ -69,7 +76,9 @@ static bool wasted(const struct sample *before, const struct sample *now, unsign
     uint64_t interval_us = (now->at_ns - before->at_ns) / 1000;
     if (threads == 0 || now->events - before->events < EVENTS_MIN * interval_us / (INTERVAL_MS * 1000))
         return false;
-    uint64_t possible_us = interval_us * (threads < cpus ? threads : cpus);
+    uint64_t possible_us = interval_us * cpus - foreign_us(before, now, interval_us * cpus);
+    if (possible_us > interval_us * threads)
+        possible_us = interval_us * threads;
     return (now->program_us - before->program_us) * 100 < possible_us * COMPUTES_MIN;
 }
 
@@ -89,6 +98,8 @@ static void *loop(void *unused)
                 .events = nodes[node].faults_read + nodes[node].faults_write + nodes[node].faults_upgrade +
                           nodes[node].recalls,
                 .program_us = nodes[node].program_us,
+                .cpu_us = nodes[node].cpu_user_us + nodes[node].cpu_system_us,
+                .idle_us = nodes[node].idle_us,
                 .at_ns = now_ns(),
             };
             bool bad = before[node].at_ns && wasted(&before[node], &now, node);

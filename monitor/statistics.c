@@ -87,12 +87,11 @@ static const struct {
     const char *name;
     unsigned offset;
 } members[] = {
-    MEMBER(cpu_user_us),    MEMBER(cpu_system_us),  MEMBER(program_us),
-    MEMBER(threads_run),    MEMBER(faults_read),
-    MEMBER(faults_write),   MEMBER(faults_upgrade), MEMBER(pages_in),        MEMBER(pages_out),
-    MEMBER(pages_zero),     MEMBER(pages_file),     MEMBER(recalls),         MEMBER(bytes_in),
-    MEMBER(bytes_out),      MEMBER(calls_local),    MEMBER(calls_forwarded), MEMBER(migrations_in),
-    MEMBER(migrations_out),
+    MEMBER(cpu_user_us), MEMBER(cpu_system_us), MEMBER(program_us), MEMBER(idle_us),
+    MEMBER(threads_run), MEMBER(faults_read), MEMBER(faults_write), MEMBER(faults_upgrade),
+    MEMBER(pages_in), MEMBER(pages_out), MEMBER(pages_zero), MEMBER(pages_file),
+    MEMBER(recalls), MEMBER(bytes_in), MEMBER(bytes_out), MEMBER(calls_local),
+    MEMBER(calls_forwarded), MEMBER(migrations_in), MEMBER(migrations_out),
 };
 
 static json_t *node_pack(const struct statistics_session *session, unsigned index)

@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #define WIRE_MAGIC   0x4e415053u /* "SPAN" */
-#define WIRE_VERSION 1u
+#define WIRE_VERSION 2u
 #define WIRE_PORT    7171
 
 #define NODES_MAX 64 /* a sharer set is one 64-bit word */
@@ -170,6 +170,7 @@ struct wire_interrupt {
 struct wire_statistics {
     uint64_t cpu_user_us, cpu_system_us;
     uint64_t program_us; /* peer: of the program's threads in its own code */
+    uint64_t idle_us;    /* peer: its processors', whoever might have used them; 0: unknown */
     uint64_t threads_run;
     uint64_t faults_read, faults_write, faults_upgrade;
     uint64_t pages_in, pages_out, pages_zero, pages_file;
