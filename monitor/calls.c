@@ -295,6 +295,8 @@ long call_handle(struct thread *thread, uint64_t number, const uint64_t a[6], st
         return -(long)row->error;
     if (row->place == CALL_THREAD)
         return thread_call(thread, number, a, registers);
+    if (number == SYS_rt_sigtimedwait)
+        return signal_call_wait(thread, a);
     if (timed_call_is(number, a))
         return timed_call(thread, number, a);
     if (number == SYS_futex)
@@ -331,6 +333,8 @@ long call_handle(struct thread *thread, uint64_t number, const uint64_t a[6], st
         return signal_call_action((int)a[0], a[1], a[2], a[3]);
     case SYS_rt_sigprocmask:
         return signal_call_procmask((int)a[0], a[1], a[2], a[3]);
+    case SYS_rt_sigpending:
+        return signal_call_pending(thread, a[0], a[1]);
     case SYS_sigaltstack:
         return signal_call_altstack(thread, a[0], a[1], registers ? registers->g[REG_RSP] : 0);
     case SYS_set_tid_address:

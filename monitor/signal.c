@@ -246,6 +246,11 @@ static void synchronous(struct thread *thread, const siginfo_t *info, struct fra
         context->g[REG_RIP] = resume;
         return;
     }
+    if (info->si_code <= 0 && !active_is_peer() && (thread->mask & SIGNAL_BIT(signal))) {
+        /* Sent while blocked, and we never block it: keep it until the mask allows it. */
+        signal_hold(thread, info);
+        return;
+    }
     if (!in_program(context, in_monitor)) {
         if (info->si_code <= 0) { /* sent by somebody */
             if (!windows_leave(thread, context)) {
@@ -268,13 +273,7 @@ static void synchronous(struct thread *thread, const siginfo_t *info, struct fra
         return;
     }
     struct signal_action action;
-    bool blocked = thread->mask & SIGNAL_BIT(signal);
-    if (info->si_code <= 0 && blocked) {
-        /* Sent while blocked, and we never block it: keep it until the mask allows it. */
-        signal_hold(thread, info);
-        return;
-    }
-    if (!blocked && signal_take_action(thread, signal, &action)) {
+    if (!(thread->mask & SIGNAL_BIT(signal)) && signal_take_action(thread, signal, &action)) {
         signal_frame_now(thread, &action, info, context);
         return;
     }
@@ -411,67 +410,6 @@ long signal_call_action(int signal, uint64_t new_action, uint64_t old_action, ui
     }
     pthread_mutex_unlock(&process->lock);
     if (old_action && user_copy((void *)old_action, &old, sizeof old))
-        return -EFAULT;
-    return 0;
-}
-
-long signal_call_procmask(int how, uint64_t set, uint64_t old, uint64_t size)
-{
-    struct thread *thread = thread_self();
-    if (size != sizeof(uint64_t))
-        return -EINVAL;
-    uint64_t mask = 0, before = thread->mask;
-    if (set) {
-        if (user_copy(&mask, (const void *)set, sizeof mask))
-            return -EFAULT;
-        mask &= ~(SIGNAL_BIT(SIGKILL) | SIGNAL_BIT(SIGSTOP));
-        if (how == SIG_BLOCK)
-            mask |= before;
-        else if (how == SIG_UNBLOCK)
-            mask = before & ~mask;
-        else if (how != SIG_SETMASK)
-            return -EINVAL;
-        /* Block first: what arrives between must not find a mask that the program does not have. */
-        thread_block_signals();
-        thread->mask = mask;
-        if (!(atomic_load(&thread->pending) & PENDING_SIGNAL))
-            thread_set_mask(mask & ~SIGNALS_OURS);
-        signal_release(thread);
-    }
-    if (old && user_copy((void *)old, &before, sizeof before))
-        return -EFAULT;
-    return 0;
-}
-
-static bool on_alternate(const struct thread *thread, uint64_t sp)
-{
-    const stack_t *stack = &thread->alternate;
-    return !(stack->ss_flags & SS_AUTODISARM_FLAG) && stack->ss_size &&
-           sp - (uint64_t)stack->ss_sp < stack->ss_size;
-}
-
-long signal_call_altstack(struct thread *thread, uint64_t new_stack, uint64_t old_stack, uint64_t sp)
-{
-    stack_t stack, old = thread->alternate;
-    bool inside = on_alternate(thread, sp);
-    old.ss_flags = old.ss_size == 0 ? SS_DISABLE : (inside ? SS_ONSTACK : 0) | (old.ss_flags & SS_AUTODISARM_FLAG);
-    if (new_stack) {
-        if (user_copy(&stack, (const void *)new_stack, sizeof stack))
-            return -EFAULT;
-        if (inside)
-            return -EPERM;
-        int mode = stack.ss_flags & ~SS_AUTODISARM_FLAG;
-        if (mode != SS_DISABLE && mode != SS_ONSTACK && mode != 0)
-            return -EINVAL;
-        if (mode == SS_DISABLE) {
-            stack.ss_size = 0;
-            stack.ss_sp = NULL;
-        } else if (stack.ss_size < 2048) {
-            return -ENOMEM;
-        }
-        thread->alternate = stack;
-    }
-    if (old_stack && user_copy((void *)old_stack, &old, sizeof old))
         return -EFAULT;
     return 0;
 }

@@ -47,9 +47,11 @@ _Static_assert(sizeof(struct frame_ucontext) == 304, "the kernel's layout");
 /* Installs our handlers for the synchronous signals and the interrupt. Once for each process. */
 void signal_initialise(void);
 
-/* rt_sigaction, rt_sigprocmask, sigaltstack for the calling thread; kernel semantics, negative errno. */
+/* rt_sigaction, rt_sigprocmask, rt_sigpending, rt_sigtimedwait, sigaltstack for the calling thread; kernel semantics, negative errno. */
 long signal_call_action(int signal, uint64_t new_action, uint64_t old_action, uint64_t size);
 long signal_call_procmask(int how, uint64_t set, uint64_t old, uint64_t size);
+long signal_call_pending(struct thread *thread, uint64_t set, uint64_t size);
+long signal_call_wait(struct thread *thread, const uint64_t a[6]);
 long signal_call_altstack(struct thread *thread, uint64_t new_stack, uint64_t old_stack, uint64_t sp);
 
 /*

@@ -44,21 +44,6 @@ bool signal_is_ignored(struct thread *thread, int signal)
            (signal == SIGCHLD || signal == SIGURG || signal == SIGWINCH || signal == SIGCONT);
 }
 
-void signal_hold(struct thread *thread, const siginfo_t *info)
-{
-    if (thread->signal_count < THREAD_SIGNALS_MAX) {
-        thread->signal_held[thread->signal_count] = true;
-        thread->signals[thread->signal_count++] = *info;
-    }
-}
-
-void signal_release(struct thread *thread)
-{
-    for (unsigned i = 0; i < thread->signal_count; i++)
-        if (!(thread->mask & SIGNAL_BIT(thread->signals[i].si_signo)))
-            atomic_fetch_or(&thread->pending, PENDING_SIGNAL);
-}
-
 /* The stack to use, and where the frame and the XSAVE area of `bytes` go. */
 static uint64_t frame_place(struct thread *thread, const struct signal_action *action, uint64_t sp,
                             uint32_t bytes, uint64_t *area)

@@ -60,6 +60,7 @@ struct thread {
     siginfo_t signals[THREAD_SIGNALS_MAX];
     bool signal_held[THREAD_SIGNALS_MAX]; /* not before the mask allows it */
     unsigned signal_count;
+    uint64_t signal_wanted; /* what a rt_sigtimedwait in progress takes */
     long restart;         /* RESULT_RESTART_* of the call that is being left, or 0 */
     uint64_t restart_call;
     uint64_t wait_call, wait_end_ns; /* what restart_syscall goes on with, 0: nothing; until when, on that call's clock */

@@ -42,6 +42,13 @@ static inline long raw_call(long number, long a, long b, long c, long d, long e,
     return result;
 }
 
+/* Where no memory is, and the compiler does not know it. */
+static inline volatile int *nowhere(void)
+{
+    volatile unsigned long address = 8;
+    return (volatile int *)address;
+}
+
 /*
  * Asks the session to move thread `tid` to `node` and waits until it was asked; nothing when the program runs natively or on
  * one node. Static programs and musl's have it too.
