@@ -132,7 +132,7 @@ static void program_find(int argc, char *argv[], char *envp[], int first)
 {
     for (int nested = 0;; nested++) {
         const char *argv0 = loader.options.argv0;
-        int status = program_open(argc - first, argv + first, argv0,
+        int status = program_open(argc - first, argv + first, argv0, loader.options.executed,
                                   loader.options.mode != SPAN_RUN, &loader.program, loader.why);
         if (status && loader.options.mode == SPAN_VERIFY)
             exit(1);
@@ -144,6 +144,7 @@ static void program_find(int argc, char *argv[], char *envp[], int first)
             loader.options.mode != SPAN_RUN || nested == NESTED_MAX)
             return;
         close(loader.program.fd);
+        loader.options.executed = NULL;
         argc = loader.program.argc;
         argv = loader.program.argv;
         first = options_parse_more(&loader.options, argc, argv, loader.why);

@@ -112,7 +112,7 @@ _Noreturn void mode_run_secure(int argc, char *argv[], char *envp[])
     if (first == argc || options.mode != SPAN_RUN)
         span_fatal(
             "with the rights of another user only a program can be run (ld-span.so PROGRAM)");
-    int status = program_open(argc - first, argv + first, options.argv0, false, &program, why);
+    int status = program_open(argc - first, argv + first, options.argv0, NULL, false, &program, why);
     if (status) {
         span_warn("%s", why);
         exit(status);

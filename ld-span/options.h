@@ -44,6 +44,8 @@ struct span_options {
     const char *hwcaps_prepend, *hwcaps_mask;
     bool inhibit_cache;
 
+    const char *executed; /* from a session's execve: the file, exactly so; the arguments begin with argv[0] */
+
     /* ours */
     bool no_pin, no_patch, no_follow, no_balance, verbose, best_effort, insecure;
     bool stats;

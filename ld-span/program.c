@@ -43,18 +43,22 @@ static int executable_check(const char *path, bool look)
     return faccessat(AT_FDCWD, path, look ? R_OK : X_OK, AT_EACCESS) < 0 ? errno : 0;
 }
 
+static int path_take(const char *name, bool look, char out[PATH_MAX])
+{
+    if (strlen(name) >= PATH_MAX)
+        return ENAMETOOLONG;
+    strcpy(out, name);
+    return executable_check(out, look);
+}
+
 /* As execvp: a name without a slash is looked for in PATH; what is there but not executable is
  * remembered. 0 or errno. */
 static int path_search(const char *name, bool look, char out[PATH_MAX])
 {
     if (name[0] == '\0')
         return ENOENT;
-    if (strchr(name, '/')) {
-        if (strlen(name) >= PATH_MAX)
-            return ENAMETOOLONG;
-        strcpy(out, name);
-        return executable_check(out, look);
-    }
+    if (strchr(name, '/'))
+        return path_take(name, look, out);
     const char *path = getenv("PATH");
     int error = ENOENT;
     for (const char *end, *next = path ? path : "/bin:/usr/bin"; next;
@@ -181,11 +185,11 @@ static int real_path(int fd, const char *file, char out[PATH_MAX])
     return realpath(file, out) ? 0 : errno;
 }
 
-int program_open(int argc, char *argv[], const char *argv0, bool look, struct program *program,
-                 char why[WIRE_MESSAGE_BYTES])
+int program_open(int argc, char *argv[], const char *argv0, const char *executed, bool look,
+                 struct program *program, char why[WIRE_MESSAGE_BYTES])
 {
     char file[PATH_MAX];
-    int error = path_search(argv[0], look, file);
+    int error = executed ? path_take(executed, look, file) : path_search(argv[0], look, file);
     memset(program, 0, sizeof *program);
     program->fd = -1;
     program->argc = argc;

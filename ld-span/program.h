@@ -31,7 +31,7 @@ struct program {
  * 127 or 125) with a line in `why`. `argv0` replaces argv[0] afterwards when not NULL. With `look`
  * the file is only to be looked at: it need not be executable, and `#!` lines are not followed.
  */
-int program_open(int argc, char *argv[], const char *argv0, bool look, struct program *program,
+int program_open(int argc, char *argv[], const char *argv0, const char *executed, bool look, struct program *program,
                  char why[WIRE_MESSAGE_BYTES]);
 
 /* PT_INTERP mode: the program is the one that the kernel executed, under the name given

@@ -38,8 +38,8 @@ static long vector_count(uint64_t vector)
     return -E2BIG;
 }
 
-/* Our arguments in front of the program's: [ld-span options --argv0 A PATH argv1 ...]. */
-static long arguments_build(struct thread *thread, char *path, uint64_t argv, char ***out)
+/* Our arguments in front of the program's: [ld-span options --executed PATH argv0 argv1 ...]. */
+static long arguments_build(struct thread *thread, const char *path, uint64_t argv, char ***out)
 {
     const struct session_configuration *configuration = session_configuration();
     long count = argv ? vector_count(argv) : 0;
@@ -52,23 +52,18 @@ static long arguments_build(struct thread *thread, char *path, uint64_t argv, ch
     thread->exec_scratch = vector;
     thread->exec_scratch_bytes = bytes;
     char *copy = (char *)vector + bytes - PATH_MAX;
+    snprintf(copy, PATH_MAX, "%s", path);
     size_t n = 0;
     vector[n++] = (char *)(uintptr_t)"ld-span";
     for (size_t i = 0; i < configuration->argument_count; i++)
         vector[n++] = configuration->arguments[i];
-    if (count > 0) {
-        vector[n++] = (char *)(uintptr_t)"--argv0";
-        if (user_copy(&vector[n], (const void *)argv, sizeof(char *)))
-            return -EFAULT;
-        n++;
-    }
-    if (snprintf(copy, PATH_MAX, "%s%s", strchr(path, '/') ? "" : "./", path) >= PATH_MAX)
-        return -ENAMETOOLONG;
+    vector[n++] = (char *)(uintptr_t)"--executed";
     vector[n++] = copy;
-    if (count > 1 && user_copy(&vector[n], (const void *)(argv + 8), (size_t)(count - 1) * sizeof(char *)))
+    if (count == 0)
+        vector[n++] = (char *)(uintptr_t)""; /* as the kernel */
+    else if (user_copy(&vector[n], (const void *)argv, (size_t)count * sizeof(char *)))
         return -EFAULT;
-    n += count > 1 ? (size_t)count - 1 : 0;
-    vector[n] = NULL;
+    vector[n + (size_t)count] = NULL;
     *out = vector;
     return 0;
 }
@@ -101,6 +96,31 @@ static long path_through_descriptor(int directory, char path[PATH_MAX], int *inh
     return 0;
 }
 
+/*
+ * Once the other threads are gone the kernel marks the mutexes of the robust list and waits for each page that it touches;
+ * the one who brings pages is gone, too. So they are brought before: those that are shared with other processes, and count
+ * after the exec, never leave home.
+ */
+static void robust_bring(struct thread *thread)
+{
+    uint64_t head[3], entry;
+    uint32_t seen;
+    if (!thread->robust_list || !session_distributed() || user_copy(head, (const void *)thread->robust_list, sizeof head))
+        return;
+    if (head[0] == thread->robust_list && !head[2]) {
+        syscall(SYS_set_robust_list, NULL, sizeof head);
+        return;
+    }
+    entry = head[0] & ~1ul;
+    for (int i = 0; i < ROBUST_LIMIT && entry != thread->robust_list; i++) {
+        user_compare_exchange((uint32_t *)(entry + head[1]), 0, 0, &seen);
+        if (user_copy(&entry, (const void *)entry, sizeof entry))
+            return;
+        entry &= ~1ul;
+    }
+    user_copy(head, (const void *)thread->robust_list, sizeof head);
+}
+
 static long exec_now(struct thread *thread, int directory, const char *path, char *const *argv, uint64_t envp,
                      int flags)
 {
@@ -112,8 +132,11 @@ static long exec_now(struct thread *thread, int directory, const char *path, cha
         mask |= ~SIGNALS_SYNCHRONOUS; /* the call is cut short at once */
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof mask);
     /* Cut short by a signal that comes now: the handler first, then the call once more. */
+    robust_bring(thread);
     const uint64_t arguments[6] = {(uint64_t)directory, (uint64_t)path, (uint64_t)argv, envp, (uint64_t)flags};
     long result = syscall_interruptible(SYS_execveat, arguments);
+    if (thread->robust_list)
+        syscall(SYS_set_robust_list, thread->robust_list, 24);
     signal_after_exec(thread->process);
     if (!(atomic_load(&thread->pending) & PENDING_SIGNAL))
         thread_set_mask(thread->mask & ~SIGNALS_OURS);

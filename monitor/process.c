@@ -34,7 +34,6 @@
 
 struct process process_first = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-#define ROBUST_LIMIT 2048
 #define SIGNAL_MAX   64
 
 /* glibc's, as its own fork uses them: opening a stream takes the lock on their list. */

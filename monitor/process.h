@@ -11,6 +11,8 @@
 #include "monitor/signal.h"
 #include "monitor/thread.h"
 
+#define ROBUST_LIMIT 2048 /* entries of a robust list that the kernel follows */
+
 struct process {
     pthread_mutex_t lock; /* guards actions */
     struct signal_action actions[65];
