@@ -48,8 +48,13 @@ static long request_look_at_file(struct request *request)
         return result;
     const struct stat *status = &request->status;
     bool zero_device = S_ISCHR(status->st_mode) && status->st_rdev == makedev(1, 5);
-    /* Private memory from /dev/zero is anonymous to the kernel as well. */
     request->of_file = !(zero_device && (request->flags & MAP_TYPE_MASK) == MAP_PRIVATE);
+    if (!request->of_file) {
+        /* Anonymous to the kernel as well, except that userfaultfd sees a file without length and fills nothing in. */
+        request->flags |= MAP_ANONYMOUS;
+        request->fd = -1;
+        request->offset = 0;
+    }
     return 0;
 }
 
