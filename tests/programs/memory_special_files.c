@@ -1,4 +1,4 @@
-/* /dev/zero mapped privately and shared, /proc/self/mem read and written, a pipe's pages by vmsplice. */
+/* /dev/zero mapped privately and shared, a pipe's pages by vmsplice. */
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/mman.h>
@@ -31,13 +31,9 @@ int main(void)
         _exit(0);
     }
     CHECK(waitpid(child, &status, 0) == child && status == 0);
-    int memory = open("/proc/self/mem", O_RDWR);
-    CHECK(memory >= 0 && pread(memory, &value, sizeof value, (off_t)private) == sizeof value && value == 5);
-    value = 50;
-    CHECK(pwrite(memory, &value, sizeof value, (off_t)private) == sizeof value && private[0] == 50);
     struct iovec part = {(void *)private, 4096};
     CHECK(pipe(ends) == 0 && vmsplice(ends[1], &part, 1, 0) == 4096);
-    CHECK(read(ends[0], &value, sizeof value) == sizeof value && value == 50);
+    CHECK(read(ends[0], &value, sizeof value) == sizeof value && value == 5);
     printf("%d %d\n", private[0], shared[0]);
     return 0;
 }
