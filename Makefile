@@ -32,6 +32,8 @@ LAYERS  := ld-span syscall monitor runtime
 SOURCES := $(wildcard $(LAYERS:%=%/*.c) $(LAYERS:%=%/*.S))
 MAINS   := $(filter %_main.c,$(SOURCES))
 PARTS   := $(filter-out $(MAINS),$(SOURCES))
+# The engine of coprocessor streams stands alone: see Makefile.d/coproc.mk. Unit tests name it.
+COPROC_ENGINE := $(wildcard coproc/*.c)
 OBJECTS := $(addprefix $(B)/,$(addsuffix .o,$(PARTS)))
 
 all: $(B)/ld-span.so $(B)/spand $(B)/spanctl

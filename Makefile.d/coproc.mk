@@ -1,0 +1,14 @@
+# Coprocessor streams: the engine and its front ends, shared libraries of the application domain. Nothing of the monitor's is
+# linked in. Objects have a place of their own, for the flags are others.
+COPROC          := $(B)/coproc-so
+COPROC_FLAGS    := -std=gnu17 $(OPT) $(WARN) -Wconversion -fPIC -fvisibility=hidden -fno-strict-aliasing -pthread
+COPROC_OPENCL   := $(wildcard coproc/opencl/*.c)
+COPROC_CL_FLAGS := -DCL_TARGET_OPENCL_VERSION=300 -DCL_USE_DEPRECATED_OPENCL_1_0_APIS -DCL_USE_DEPRECATED_OPENCL_1_1_APIS \
+    -DCL_USE_DEPRECATED_OPENCL_1_2_APIS -DCL_USE_DEPRECATED_OPENCL_2_0_APIS -DCL_USE_DEPRECATED_OPENCL_2_1_APIS \
+    -DCL_USE_DEPRECATED_OPENCL_2_2_APIS
+coproc_objects   = $(patsubst %.c,$(COPROC)/%.o,$(1))
+
+$(COPROC)/coproc/opencl/%.o: COPROC_FLAGS += $(COPROC_CL_FLAGS)
+$(COPROC)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(COPROC_FLAGS) -c -o $@ $<
