@@ -12,3 +12,12 @@ $(COPROC)/coproc/opencl/%.o: COPROC_FLAGS += $(COPROC_CL_FLAGS)
 $(COPROC)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(COPROC_FLAGS) -c -o $@ $<
+
+# ---- OpenCL: a layer for ocl-icd ---------------------------------------------------------------------------------------
+# Without the headers there is nothing to build it against: scripts/setup --test installs them.
+COPROC_HEADERS := $(wildcard /usr/include/CL/cl_layer.h)
+all: $(if $(COPROC_HEADERS),$(B)/libspan-cl.so)
+
+$(B)/libspan-cl.so: $(call coproc_objects,$(COPROC_ENGINE) $(COPROC_OPENCL))
+	$(CC) $(COPROC_FLAGS) -shared -Wl,-soname,libspan-cl.so -Wl,-z,defs -Wl,-z,noexecstack -Wl,-z,relro \
+	    -Wl,-z,nodelete -o $@ $^

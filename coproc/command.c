@@ -58,7 +58,7 @@ struct coproc_command *coproc_command_new(struct coproc_engine *engine, struct c
     memset(command, 0, offsetof(struct coproc_command, inline_waits));
     command->engine = engine;
     command->queue = queue;
-    command->driver = queue ? &queue->device->driver : NULL;
+    command->driver = queue ? &queue->device->driver : engine->settings.gates;
     command->name = name;
     command->flags = flags;
     command->sequence = ++engine->sequence;
@@ -75,6 +75,7 @@ struct coproc_command *coproc_command_new(struct coproc_engine *engine, struct c
         command->enqueued = true;
         command->refs = 2;
         list_append(&engine->live, command, offsetof(struct coproc_command, in_live));
+        engine->live_count++;
     }
     engine_leave(engine);
     memset(command->payload, 0, sizeof command->payload);
@@ -184,6 +185,7 @@ void coproc_command_enqueue(struct coproc_command *command)
     graph_insert(command);
     command->enqueued = true; /* not before all its edges are there: it could be chained */
     list_append(&engine->live, command, offsetof(struct coproc_command, in_live));
+    engine->live_count++;
     list_append(&command->queue->commands, command, offsetof(struct coproc_command, in_queue));
     if (command->flags & COPROC_UNKNOWN)
         list_append(&engine->unknown, command, offsetof(struct coproc_command, in_unknown));
@@ -215,6 +217,14 @@ bool coproc_command_show(struct coproc_command *command)
         command->flags |= COPROC_HOST_VISIBLE | COPROC_NOTIFY;
     engine_leave(command->engine);
     return !retired;
+}
+
+bool coproc_command_wait_failed(struct coproc_command *command)
+{
+    engine_enter(command->engine);
+    bool failed = command->wait_failed;
+    engine_leave(command->engine);
+    return failed;
 }
 
 enum coproc_state coproc_command_state(struct coproc_command *command, int *status)

@@ -91,6 +91,18 @@ void coproc_engine_forked(struct coproc_engine *engine)
     engine->forked = true;
 }
 
+void coproc_engine_trace_write(struct coproc_engine *engine)
+{
+    engine_enter(engine);
+    trace_write(engine);
+    engine_leave(engine);
+}
+
+bool coproc_engine_idle(const struct coproc_engine *engine)
+{
+    return atomic_load_explicit(&engine->live_count, memory_order_acquire) == 0;
+}
+
 enum coproc_mode coproc_engine_mode(const struct coproc_engine *engine)
 {
     return engine->settings.mode;
@@ -105,10 +117,7 @@ void coproc_engine_counts(struct coproc_engine *engine, struct coproc_counts *co
 {
     engine_enter(engine);
     *counts = engine->counts;
-    counts->live = 0;
-    for (const struct coproc_command *command = engine->live.first; command;
-         command = command->in_live.next)
-        counts->live++;
+    counts->live = engine->live_count;
     engine_leave(engine);
 }
 
@@ -125,7 +134,13 @@ void engine_enter(struct coproc_engine *engine)
 static struct burial *burial_due(struct coproc_engine *engine)
 {
     struct burial *due = engine->burials;
-    if (!due || (engine->live.first && engine->live.first->sequence <= due->after))
+    if (!due)
+        return NULL;
+    /* A shut gate uses nothing itself. */
+    const struct coproc_command *first = engine->live.first;
+    while (first && !first->queue && first->sequence <= due->after)
+        first = first->in_live.next;
+    if (first && first->sequence <= due->after)
         return NULL;
     engine->burials = due->next;
     if (!engine->burials)

@@ -26,8 +26,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define COPROC_WINDOW_HIGH 64u /* unexecuted commands of a coprocessor at which an enqueue waits   \
-                                */
+#define COPROC_WINDOW_HIGH                                                                         \
+    64u /* unexecuted commands of a coprocessor at which an enqueue waits                          \
+         */
 #define COPROC_WINDOW_LOW      32u /* and at which it goes on */
 #define COPROC_LANES_MAX       8u
 #define COPROC_PAYLOAD_BYTES   256u         /* of a command, for the front end */
@@ -59,8 +60,8 @@ enum coproc_flag {
     COPROC_BARRIER = 16, /* as COPROC_MARKER; and all later commands of the queue wait for it */
     COPROC_GATE =
         32, /* executes when the host says so, by coproc_command_done (user events); has no queue */
-    COPROC_INLINE = 64,  /* submitting it takes no time and no lane; the coprocessor's work on it is
-                            not watched */
+    COPROC_INLINE = 64,  /* submitting it takes no time and no lane, the coprocessor's work on it is
+                            not watched, and it is submitted even if what it waits for has failed */
     COPROC_NOTIFY = 128, /* coproc_driver.retired is wanted */
 };
 
@@ -104,9 +105,10 @@ struct coproc_driver {
 
 struct coproc_settings {
     enum coproc_mode mode;
-    unsigned window_high, window_low; /* 0: the defaults */
-    unsigned spin_us;                 /* how long a thread polls before it sleeps */
-    unsigned faults;                  /* enum coproc_fault */
+    unsigned window_high, window_low;  /* 0: the defaults */
+    unsigned spin_us;                  /* how long a thread polls before it sleeps */
+    unsigned faults;                   /* enum coproc_fault */
+    const struct coproc_driver *gates; /* its retired and released are for gates; may be NULL */
     const char *trace_prefix; /* NULL: no trace; else PREFIX.json and PREFIX.dot are written when
                                  the engine ends */
 };
@@ -122,6 +124,10 @@ void coproc_engine_free(struct coproc_engine *engine);
 /* In a child after fork: the executors are gone; everything pending is forgotten, and draining
  * returns at once. */
 void coproc_engine_forked(struct coproc_engine *engine);
+/* Writes what the trace has so far; nothing without one. */
+void coproc_engine_trace_write(struct coproc_engine *engine);
+/* Nothing is live on any coprocessor, and no gate is shut. A hint only, without a lock. */
+bool coproc_engine_idle(const struct coproc_engine *engine);
 enum coproc_mode coproc_engine_mode(const struct coproc_engine *engine);
 bool coproc_engine_traces(const struct coproc_engine *engine);
 
@@ -174,6 +180,8 @@ void coproc_command_enqueue(struct coproc_command *command);
 /* The command has executed: status 0 or a negative status of the API. For gates and for what
  * `submit` started. */
 void coproc_command_done(struct coproc_command *command, int status);
+/* For COPROC_INLINE, when it is submitted: whether something it waited for had failed. */
+bool coproc_command_wait_failed(struct coproc_command *command);
 /* Sets COPROC_HOST_VISIBLE and COPROC_NOTIFY later, for a callback. False: it has retired,
  * `retired` will not be called. */
 bool coproc_command_show(struct coproc_command *command);

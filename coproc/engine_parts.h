@@ -189,6 +189,7 @@ struct coproc_engine {
     struct coproc_device *devices, *spare_devices;
     struct list live,
         unknown; /* not retired, in issue order; of these with COPROC_UNKNOWN and not executed */
+    _Atomic unsigned live_count;
     unsigned queue_numbers, device_numbers;
 
     /* Left for engine_leave. */

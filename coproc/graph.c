@@ -231,7 +231,7 @@ static void execute_later(struct coproc_command *command, int status)
 void graph_ready(struct coproc_command *command)
 {
     COPROC_ASSERT(command->blockers == 0 && !command->submitted);
-    if (command->wait_failed)
+    if (command->wait_failed && !(command->flags & COPROC_INLINE))
         execute_later(command, COPROC_STATUS_WAIT);
     else if (command->flags & COPROC_LOCAL)
         execute_later(command, 0);
@@ -284,6 +284,7 @@ static void retire(struct coproc_command *command)
     command->retired = true;
     engine->counts.retired++;
     list_remove(&engine->live, command, offsetof(struct coproc_command, in_live));
+    engine->live_count--;
     if (engine->trace)
         trace_command(engine, command);
     if (queue) {
