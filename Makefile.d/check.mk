@@ -4,7 +4,7 @@
 #   make check-behaviours tests/programs on 1, 2 and 3 nodes
 #   make check-errors     messages, exit codes, keys
 #   make check-programs   Debian's programs on 1, 2 and 3 nodes, 20 times in a row (long)
-#   make check-litmus     memory order with each thread on its own node, a million rounds of each test (long)
+#   make check-litmus     x86's memory model, each thread on a node of its own (long)
 #   make check-cluster    all that runs on nodes: behaviours, programs once, errors
 HARNESS  := tests/harness
 CLANG    ?= clang-14
@@ -76,20 +76,21 @@ check-programs-quick: all programs-all
 	@$(HARNESS)/run-cases tests/cluster/programs.list --quick --budget $(BUDGET)
 check-programs: all programs-all
 	@$(HARNESS)/run-cases tests/cluster/programs.list --repeat 20
-LITMUS_PROGRAMS := $(B)/litmus/litmus $(B)/litmus/counters
-$(B)/litmus/%: tests/litmus/%.c
+# The memory model: a program of its own, natively and on nodes.
+LITMUS := $(B)/litmus/litmus
+$(LITMUS): $(wildcard tests/litmus/*.c) tests/litmus/litmus.h
 	@mkdir -p $(@D)
-	$(CC) -std=gnu17 -D_GNU_SOURCE -O2 -g $(WARN) -pthread -o $@ $<
-check-litmus: all $(LITMUS_PROGRAMS)
-	@tests/litmus/run
-check-litmus-quick: all $(LITMUS_PROGRAMS)
-	@tests/litmus/run --quick
+	$(CC) -std=gnu17 -D_GNU_SOURCE -O2 -g $(WARN) -pthread -o $@ $(filter %.c,$^)
+check-litmus: all $(LITMUS)
+	@tests/litmus/check-litmus
+check-litmus-quick: all $(LITMUS)
+	@tests/litmus/check-litmus --quick
 check-errors: all programs-all
 	@tests/cluster/check-errors
 check-cluster: check-behaviours check-programs-quick check-errors
 
 # Everything is built before the first part starts, so that a slow build takes no part's time.
-check: all programs-all $(UNIT_PROGRAMS) $(LITMUS_PROGRAMS)
+check: all programs-all $(UNIT_PROGRAMS) $(LITMUS)
 	@$(HARNESS)/run-parts $(CHECK_PARTS)
 CHECK_PARTS ?= check-unit check-behaviours check-programs-quick check-litmus-quick check-errors
 
@@ -113,7 +114,7 @@ install: all
 
 # ---- sources ---------------------------------------------------------------------------------------------------------
 ALL_C := $(wildcard $(foreach d,$(LAYERS) coproc,$(d)/*.c $(d)/*.h $(d)/*/*.c $(d)/*/*.h)) \
-    $(wildcard tests/unit/*.[ch] tests/unit/*/*.[ch] tests/programs/*.[ch] tests/programs/kinds/*.c tests/bench/*.[ch])
+    $(wildcard tests/unit/*.[ch] tests/unit/*/*.[ch] tests/programs/*.[ch] tests/programs/kinds/*.c tests/bench/*.[ch] tests/litmus/*.[ch])
 SCRIPTS := $(shell grep -lE '^\#!/bin/(ba)?sh' scripts/* .ci/run $(HARNESS)/* tests/cluster/* tests/model/* 2>/dev/null)
 
 format:

@@ -1,168 +1,137 @@
 /*
- * Words that several threads change at once, each on a processor of its own, wherever the word lies: in a line, across two
- * lines, across two pages. Every locked operation counts, none twice; halves of a plain word come from real writes.
- * Usage: counters NAME ROUNDS   NAME: what is done, a dot, and where; without arguments: the names
+ * Locked operations as counters: threads on different nodes add to one counter; no addition may be
+ * lost or done twice, and what a thread is given only grows. Not for locked operations as fences:
+ * bodies.c.
  */
 #include <pthread.h>
 #include <sched.h>
-#include <stdatomic.h>
-#include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
-#define PAGE    4096ul
-#define THREADS 3u
+#include "litmus.h"
 
-static const struct place {
-    const char *name;
-    size_t offset;
-} places[] = {{"aligned", 64}, {"unaligned", 67}, {"lines", 126}, {"pages", PAGE - 2}, {"halves", PAGE - 4}};
+#define PAGE_BYTES 4096u
 
-static volatile uint8_t *word;
-static unsigned long rounds, plain;
-static _Atomic uint32_t lock_word, ready;
-static bool torn;
+struct counter {
+    const struct counting *counting;
+    uint64_t *value;
+    unsigned long each; /* additions of each thread */
+    bool plain;         /* without the lock */
+    pthread_barrier_t barrier;
+};
 
-static uint32_t exchange_add(volatile uint8_t *at, uint32_t value)
+/* What one thread saw. */
+struct tally {
+    unsigned long handovers; /* another thread added between two additions of this one */
+    unsigned long backwards;
+    uint64_t sum; /* of the values that it was given */
+};
+
+/* Bursts of additions and pauses, so that a thread is not done before the page has moved once. */
+#define BURST_MAX 64u
+#define PAUSE_MAX 1000u
+
+static uint8_t area[3 * PAGE_BYTES] __attribute__((aligned(4096)));
+static struct counter counter;
+static struct tally tallies[THREADS_MAX];
+
+static uint64_t add_xadd(uint64_t *value)
 {
-    __asm__ volatile("lock xaddl %0, %1" : "+r"(value), "+m"(*(volatile uint32_t *)at) : : "memory", "cc");
-    return value;
+    uint64_t one = 1;
+    __asm__ volatile("lock xadd %0, (%1)" : "+r"(one) : "r"(value) : "memory", "cc");
+    return one;
 }
 
-static uint32_t compare_exchange(volatile uint8_t *at, uint32_t expected, uint32_t desired)
+static uint64_t add_cmpxchg(uint64_t *value)
 {
-    __asm__ volatile("lock cmpxchgl %2, %1"
-                     : "+a"(expected), "+m"(*(volatile uint32_t *)at)
-                     : "r"(desired)
-                     : "memory", "cc");
-    return expected;
+    uint64_t seen = *(volatile uint64_t *)value, expected;
+    do {
+        expected = seen;
+        __asm__ volatile("lock cmpxchg %2, (%1)"
+                         : "+a"(seen)
+                         : "r"(value), "r"(expected + 1)
+                         : "memory", "cc");
+    } while (seen != expected);
+    return seen;
 }
 
-/* What a thread has got from its own additions only ever grows. */
-static void xadd(unsigned number)
+static uint64_t add_plain(uint64_t *value)
 {
-    uint32_t before = 0;
-    for (unsigned long i = 0; i < rounds; i++) {
-        uint32_t seen = exchange_add(word, 1);
-        if (i > 0 && seen <= before)
-            torn = true;
-        before = seen;
+    uint64_t seen = *(volatile uint64_t *)value;
+    *(volatile uint64_t *)value = seen + 1;
+    return seen;
+}
+
+/* Before addition `i`: a pause now and then, or each time where two pages have to come for each. */
+static void burst_pause(unsigned thread, unsigned long i)
+{
+    uint64_t value = (i + 1 + thread) * 0x9e3779b97f4a7c15ul;
+    if (!counter.counting->crossing && (value >> 33) % BURST_MAX > i / 512 % BURST_MAX)
+        return;
+    for (uint64_t count = (value >> 40) % PAUSE_MAX; count != 0; count--)
+        sched_yield(); /* who moves the page may need this processor */
+}
+
+static void *thread_count(void *argument)
+{
+    unsigned thread = (unsigned)(uintptr_t)argument;
+    struct tally tally = {0};
+    uint64_t last = 0;
+    thread_place(thread, counter.counting->threads);
+    pthread_barrier_wait(&counter.barrier);
+    for (unsigned long i = 0; i < counter.each; i++) {
+        burst_pause(thread, i);
+        uint64_t given = counter.plain                ? add_plain(counter.value)
+                         : counter.counting->exchange ? add_cmpxchg(counter.value)
+                                                      : add_xadd(counter.value);
+        tally.handovers += i != 0 && given != last + 1;
+        tally.backwards += i != 0 && given <= last;
+        tally.sum += given;
+        last = given;
     }
-    (void)number;
-}
-
-static void cmpxchg(unsigned number)
-{
-    (void)number;
-    for (unsigned long i = 0; i < rounds; i++) {
-        uint32_t seen = 0, wanted;
-        do {
-            wanted = seen;
-            seen = compare_exchange(word, wanted, wanted + 1);
-        } while (seen != wanted);
-    }
-}
-
-/* A plain word guarded by a lock that is a page away. */
-static void spinlock(unsigned number)
-{
-    (void)number;
-    for (unsigned long i = 0; i < rounds; i++) {
-        while (atomic_exchange(&lock_word, 1))
-            sched_yield();
-        uint32_t value;
-        __asm__ volatile("movl %1, %0" : "=r"(value) : "m"(*(volatile uint32_t *)word) : "memory");
-        value++;
-        __asm__ volatile("movl %1, %0" : "=m"(*(volatile uint32_t *)word) : "r"(value) : "memory");
-        plain++;
-        atomic_store(&lock_word, 0);
-    }
-}
-
-/* Each thread writes eight bytes, its number in all of them, over the border of two pages; a half is never of two writes. */
-static void plain_halves(unsigned number)
-{
-    for (unsigned long i = 0; i < rounds; i++) {
-        uint64_t value = (number + 1) * 0x0101010101010101u;
-        __asm__ volatile("movq %1, %0" : "=m"(*(volatile uint64_t *)word) : "r"(value) : "memory");
-        __asm__ volatile("movq %1, %0" : "=r"(value) : "m"(*(volatile uint64_t *)word) : "memory");
-        uint32_t halves[2];
-        memcpy(halves, &value, sizeof halves);
-        for (unsigned half = 0; half < 2; half++)
-            if (halves[half] % 0x01010101u != 0 || halves[half] / 0x01010101u < 1 || halves[half] / 0x01010101u > THREADS)
-                torn = true;
-    }
-}
-
-static const struct action {
-    const char *name;
-    void (*run)(unsigned number);
-    bool counts;
-} actions[] = {{"xadd", xadd, true}, {"cmpxchg", cmpxchg, true}, {"spinlock", spinlock, true}, {"plain", plain_halves, false}};
-
-static const struct action *action;
-
-static void *thread_main(void *argument)
-{
-    unsigned number = (unsigned)(uintptr_t)argument;
-    cpu_set_t mask;
-    CPU_ZERO(&mask);
-    CPU_SET(number % (unsigned)sysconf(_SC_NPROCESSORS_ONLN), &mask);
-    sched_setaffinity(0, sizeof mask, &mask);
-    ready++;
-    while (ready < THREADS)
-        sched_yield();
-    action->run(number);
+    tallies[thread] = tally;
+    pthread_barrier_wait(&counter.barrier);
     return NULL;
 }
 
-static bool fits(const struct action *a, const struct place *p)
+bool counting_run(const struct counting *counting, unsigned long total, bool reordered)
 {
-    return (strcmp(p->name, "halves") == 0) == !a->counts;
+    pthread_t threads[THREADS_MAX];
+    struct tally all = {0};
+    counter.counting = counting;
+    counter.plain = reordered;
+    /* Where the boundary lies inside it, an addition needs two pages at once, and the bus for
+     * itself. */
+    counter.value = (uint64_t *)(area + PAGE_BYTES - (counting->crossing ? 3 : 8));
+    memset(area, 0, sizeof area);
+    counter.each = total / (counting->crossing ? 64 : 1) / counting->threads;
+    pthread_barrier_init(&counter.barrier, NULL, counting->threads);
+    for (uintptr_t thread = 1; thread < counting->threads; thread++)
+        if (pthread_create(&threads[thread], NULL, thread_count, (void *)thread) != 0)
+            exit(2);
+    thread_count(NULL);
+    for (unsigned thread = 1; thread < counting->threads; thread++)
+        pthread_join(threads[thread], NULL);
+    for (unsigned thread = 0; thread < counting->threads; thread++) {
+        all.handovers += tallies[thread].handovers;
+        all.backwards += tallies[thread].backwards;
+        all.sum += tallies[thread].sum;
+    }
+    uint64_t done = counter.each * counting->threads, value;
+    memcpy(&value, counter.value, sizeof value);
+    uint64_t lost = value < done ? done - value : value - done;
+    bool given_once = all.sum == done * (done - 1) / 2;
+    printf("%s %s %lu: counted=%lu forbidden %lu concurrent %lu\n", counting->name,
+           counting->crossing ? "page-crossing" : "one-word", done, value,
+           lost + all.backwards + (lost == 0 && !given_once), all.handovers);
+    fflush(stdout);
+    return lost == 0 && all.backwards == 0 && given_once;
 }
 
-int main(int argc, char **argv)
-{
-    for (size_t i = 0; i < sizeof actions / sizeof *actions; i++)
-        for (size_t j = 0; j < sizeof places / sizeof *places; j++) {
-            char name[64];
-            if (!fits(&actions[i], &places[j]))
-                continue;
-            snprintf(name, sizeof name, "%s.%s", actions[i].name, places[j].name);
-            if (argc == 1)
-                printf("%s %u\n", name, THREADS);
-            else if (strcmp(name, argv[1]) == 0) {
-                action = &actions[i];
-                word = (volatile uint8_t *)places[j].offset;
-            }
-        }
-    if (argc == 1)
-        return 0;
-    if (argc < 3 || !action || atol(argv[2]) <= 0) {
-        fprintf(stderr, "usage: counters [NAME ROUNDS]\n");
-        return 2;
-    }
-    rounds = (unsigned long)atol(argv[2]) / THREADS;
-    uint8_t *memory = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED)
-        return 2;
-    word = memory + (uintptr_t)word;
-    pthread_t threads[THREADS];
-    for (unsigned t = 0; t < THREADS; t++)
-        if (pthread_create(&threads[t], NULL, thread_main, (void *)(uintptr_t)t) != 0)
-            return 2;
-    for (unsigned t = 0; t < THREADS; t++)
-        pthread_join(threads[t], NULL);
-    uint32_t value;
-    memcpy(&value, (const void *)word, sizeof value);
-    bool wrong = torn || (action->counts && value != (uint32_t)(rounds * THREADS));
-    if (action->counts)
-        printf("%12u  counted of %lu%s\n", value, rounds * THREADS, wrong ? "  FORBIDDEN" : "");
-    else
-        printf("%12lu  written%s\n", rounds * THREADS, wrong ? "  FORBIDDEN" : "");
-    return wrong ? 1 : 0;
-}
+const struct counting countings[] = {
+    {"count-xadd", 2, false, false},
+    {"count-cmpxchg", 3, false, true},
+    {"count-crossing", 2, true, false},
+};
+const size_t counting_count = sizeof countings / sizeof countings[0];

@@ -1,295 +1,372 @@
 /*
- * Litmus tests of x86: small programs for two to four threads, each on a processor of its own, that show whether memory
- * keeps the order of total store order (Intel SDM 3A, 9.2; Owens, Sarkar, Sewell, "A better x86 memory model").
- * Usage: litmus NAME ROUNDS [apart|same]   apart: each variable in a page of its own; same: all in one page
- *        litmus                            names of the tests, with the number of their threads
- * Prints how often each outcome was seen, forbidden ones marked, and exits 1 when there was one. Not for measuring.
+ * Runs litmus tests: each thread on a node of its own, many rounds for each movement of a page.
+ * Not for what the tests do (bodies.c) nor for judging a whole selection (check-litmus).
  *
- * Moving a page between nodes takes longer than ten thousand instructions. So a batch of rounds has its variables side by
- * side, the threads run through the batch at once, each with pauses of random length, and pages move in the midst of it.
+ *     litmus [--rounds N] [--reordered] [NAME...]      --list names the tests and their threads
+ *
+ * As litmus7 does it (Alglave et al., TACAS 2011): a round has a cell, locations that no other
+ * round of the batch uses; the cells of a batch lie on several pages. Threads go through the same
+ * cells, in runs: they begin a run at a time agreed on before, give or take a random delay, and are
+ * not synchronised otherwise, since that would move pages. Runs are of 1 to 256 rounds; the fewer,
+ * the more often the threads meet over a page that is under way, the more, the more rounds.
+ *
+ * One line for each test and layout: NAME LAYOUT ROUNDS, outcomes with their number, `forbidden N`,
+ * `concurrent N`: rounds that came out as they only can when the threads overlapped. Exit status 1
+ * when there was a forbidden one.
  */
 #include <pthread.h>
 #include <sched.h>
-#include <stdatomic.h>
-#include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
-#define THREADS_MAX   4
-#define VARIABLES     2
-#define RESULTS_MAX   2 /* of one thread */
-#define PAGE          4096ul
-#define BATCH         128u /* rounds: with both variables they fill a page */
-#define SLOT          (PAGE / BATCH / VARIABLES)
-#define PAUSE_MAX     32768u /* turns of a loop that takes about half a nanosecond each: a page moves in 100 us */
-#define OUTCOMES_MAX  64u
+#include "litmus.h"
 
-typedef volatile uint32_t word;
+#define PAGE_BYTES    4096u
+#define AREA_PAGES    160u /* of each of x and y */
+#define LEAD_FIRST_NS 3000000u
+#define LEAD_MIN_NS   300000u
+#define LEAD_MAX_NS   20000000u
+#define OUTCOMES      256u /* four results of two bits */
 
-/* ---- instructions, as they stand ---- */
+enum layout { SAME_PAGE, TWO_PAGES, UNALIGNED, CROSSING, LAYOUTS };
+static const char *const layout_names[] = {"same-page", "two-pages", "unaligned", "page-crossing"};
+static const unsigned layout_cells[] = {CELLS_MAX, CELLS_MAX, CELLS_MAX, AREA_PAGES - 1};
+/* A cell that crosses a page boundary has it to itself: a round of it costs several movements. */
+static const unsigned layout_share[] = {1, 1, 1, 48};
 
-static inline void store(word *at, uint32_t value)
-{
-    __asm__ volatile("movl %1, %0" : "=m"(*at) : "r"(value) : "memory");
-}
-
-static inline uint32_t load(word *at)
-{
-    uint32_t value;
-    __asm__ volatile("movl %1, %0" : "=r"(value) : "m"(*at) : "memory");
-    return value;
-}
-
-static inline void fence(void)
-{
-    __asm__ volatile("mfence" : : : "memory");
-}
-
-static inline uint32_t exchange(word *at, uint32_t value)
-{
-    __asm__ volatile("xchgl %0, %1" : "+r"(value), "+m"(*at) : : "memory");
-    return value;
-}
-
-static inline void locked_add(word *at)
-{
-    __asm__ volatile("lock addl $1, %0" : "+m"(*at) : : "memory", "cc");
-}
-
-/* ---- the tests: what each thread does in a round, and which outcomes are forbidden ---- */
-
-struct round {
-    word *x, *y;
-    uint32_t *r; /* of this thread */
+/*
+ * Kinds of batches, in turn. The time from run to run is for two threads; a page that two nodes
+ * want moves every 100 to 500 us. Where there is time for it, the threads bring pages to themselves
+ * before the run.
+ */
+struct kind {
+    unsigned run_rounds, runs, spacing_ns;
 };
-
-struct outcome {
-    const uint32_t (*r)[RESULTS_MAX]; /* by thread */
-    uint32_t x, y;                    /* at the end */
+static const struct kind kinds[] = {
+    {1, 64, 1500000}, {4, 32, 1500000}, {16, 256, 200000}, {64, 128, 250000}, {256, 32, 500000},
 };
+#define KINDS        (sizeof kinds / sizeof kinds[0])
+#define WARM_SPACING 1000000u
 
-typedef void step(const struct round *round);
-
-static void x1_y1(const struct round *q) { store(q->x, 1); store(q->y, 1); }
-static void y_x(const struct round *q) { q->r[0] = load(q->y); q->r[1] = load(q->x); }
-static void x_y(const struct round *q) { q->r[0] = load(q->x); q->r[1] = load(q->y); }
-static void x_x(const struct round *q) { q->r[0] = load(q->x); q->r[1] = load(q->x); }
-static void only_x1(const struct round *q) { store(q->x, 1); }
-static void only_y1(const struct round *q) { store(q->y, 1); }
-static void x1_then_y(const struct round *q) { store(q->x, 1); q->r[0] = load(q->y); }
-static void y1_then_x(const struct round *q) { store(q->y, 1); q->r[0] = load(q->x); }
-static void x1_fence_y(const struct round *q) { store(q->x, 1); fence(); q->r[0] = load(q->y); }
-static void y1_fence_x(const struct round *q) { store(q->y, 1); fence(); q->r[0] = load(q->x); }
-static void x1_xchg_y(const struct round *q) { exchange(q->x, 1); q->r[0] = load(q->y); }
-static void y1_xchg_x(const struct round *q) { exchange(q->y, 1); q->r[0] = load(q->x); }
-static void x1_lock_y(const struct round *q) { word own = 0; store(q->x, 1); locked_add(&own); q->r[0] = load(q->y); }
-static void y1_lock_x(const struct round *q) { word own = 0; store(q->y, 1); locked_add(&own); q->r[0] = load(q->x); }
-static void x_then_y1(const struct round *q) { q->r[0] = load(q->x); store(q->y, 1); }
-static void y_then_x1(const struct round *q) { q->r[0] = load(q->y); store(q->x, 1); }
-static void x1_y2(const struct round *q) { store(q->x, 1); store(q->y, 2); }
-static void y1_x2(const struct round *q) { store(q->y, 1); store(q->x, 2); }
-static void x2_y1(const struct round *q) { store(q->x, 2); store(q->y, 1); }
-static void y2_fence_x(const struct round *q) { store(q->y, 2); fence(); q->r[0] = load(q->x); }
-
-static bool never(const struct outcome *o) { (void)o; return false; }
-static bool mp(const struct outcome *o) { return o->r[1][0] == 1 && o->r[1][1] == 0; }
-static bool both_0(const struct outcome *o) { return o->r[0][0] == 0 && o->r[1][0] == 0; }
-static bool both_1(const struct outcome *o) { return o->r[0][0] == 1 && o->r[1][0] == 1; }
-static bool w22(const struct outcome *o) { return o->x == 1 && o->y == 1; }
-static bool s_test(const struct outcome *o) { return o->r[1][0] == 1 && o->x == 2; }
-static bool r_test(const struct outcome *o) { return o->y == 2 && o->r[1][0] == 0; }
-static bool iriw(const struct outcome *o)
-{
-    return o->r[2][0] == 1 && o->r[2][1] == 0 && o->r[3][0] == 1 && o->r[3][1] == 0;
-}
-static bool wrc(const struct outcome *o) { return o->r[1][0] == 1 && o->r[2][0] == 1 && o->r[2][1] == 0; }
-
-static const struct test {
-    const char *name;
-    unsigned threads;
-    step *steps[THREADS_MAX];
-    unsigned results[THREADS_MAX];
-    bool (*forbidden)(const struct outcome *outcome);
-    bool ends; /* the values at the end belong to the outcome */
-} tests[] = {
-    {"MP", 2, {x1_y1, y_x}, {0, 2}, mp, false},
-    {"SB", 2, {x1_then_y, y1_then_x}, {1, 1}, never, false},
-    {"SB+mfences", 2, {x1_fence_y, y1_fence_x}, {1, 1}, both_0, false},
-    {"SB+xchgs", 2, {x1_xchg_y, y1_xchg_x}, {1, 1}, both_0, false},
-    {"SB+locks", 2, {x1_lock_y, y1_lock_x}, {1, 1}, both_0, false},
-    {"LB", 2, {x_then_y1, y_then_x1}, {1, 1}, both_1, false},
-    {"2+2W", 2, {x1_y2, y1_x2}, {0, 0}, w22, true},
-    {"S", 2, {x2_y1, y_then_x1}, {0, 1}, s_test, true},
-    {"R+mfence", 2, {x1_y1, y2_fence_x}, {0, 1}, r_test, true},
-    {"CoRR", 2, {only_x1, x_x}, {0, 2}, mp, false},
-    {"WRC", 3, {only_x1, x_then_y1, y_x}, {0, 1, 2}, wrc, false},
-    {"IRIW", 4, {only_x1, only_y1, x_y, y_x}, {0, 0, 2, 2}, iriw, false},
-};
-
-/* ---- running them ---- */
-
-static struct {
+struct batch {
     const struct test *test;
-    unsigned long batches;
-    bool same;
-    uint8_t *variables; /* two pages */
-    uint32_t (*results[THREADS_MAX])[RESULTS_MAX]; /* BATCH of each thread, in pages of its own */
-    struct {
-        _Atomic uint32_t waiting, turn;
-    } *gate;
-    unsigned outcome_count;
-    bool failed;
-    struct seen {
-        uint32_t values[THREADS_MAX * RESULTS_MAX + VARIABLES];
-        unsigned long times;
-        bool forbidden;
-    } seen[OUTCOMES_MAX];
-} run;
+    const struct kind *kind;
+    unsigned cells, number;
+    bool reordered;
+    uint64_t start_ns;
+};
 
-static void *pages(size_t bytes)
+static uint8_t areas[2][AREA_PAGES * PAGE_BYTES] __attribute__((aligned(4096)));
+static uint64_t *locations[2][CELLS_MAX];
+static uint8_t results[THREADS_MAX][CELLS_MAX][RESULTS_MAX] __attribute__((aligned(4096)));
+static struct batch batch __attribute__((aligned(4096)));
+static uint64_t late_ns[THREADS_MAX]; /* after batch.start_ns, when the thread was ready */
+static pthread_barrier_t barrier;
+static cpu_set_t processors;
+
+static uint64_t now_ns(void)
 {
-    void *memory = mmap(NULL, (bytes + PAGE - 1) & ~(PAGE - 1), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) {
-        perror("litmus: mmap");
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* The same for the same arguments on every thread, and otherwise as good as random. */
+static unsigned mix(unsigned a, unsigned b, unsigned c)
+{
+    uint64_t value =
+        (a * 0x9e3779b97f4a7c15ul) ^ (b * 0xc2b2ae3d27d4eb4ful) ^ (c * 0x165667b19e3779f9ul);
+    value ^= value >> 29;
+    value *= 0xbf58476d1ce4e5b9ul;
+    return (unsigned)(value >> 33);
+}
+
+void thread_place(unsigned thread, unsigned threads)
+{
+    unsigned count = (unsigned)CPU_COUNT(&processors), rank = 0;
+    cpu_set_t own;
+    CPU_ZERO(&own);
+    for (unsigned cpu = 0; cpu < CPU_SETSIZE; cpu++)
+        if (CPU_ISSET(cpu, &processors) && rank++ == thread * count / threads)
+            CPU_SET(cpu, &own);
+    if (sched_setaffinity(0, sizeof own, &own) != 0) {
+        perror("sched_setaffinity");
         exit(2);
     }
-    return memory;
 }
 
-static word *variable(unsigned round, unsigned number)
-{
-    size_t at = run.same ? (round * VARIABLES + number) * SLOT : number * PAGE + round * SLOT;
-    return (word *)(run.variables + at);
-}
+/* ---- locations
+ * ------------------------------------------------------------------------------------------------------
+ */
 
-/* All threads; the last one to come does `once` first. */
-static void gate(void (*once)(void))
+static uint64_t *location(enum layout layout, unsigned area, unsigned cell)
 {
-    uint32_t turn = run.gate->turn;
-    if (atomic_fetch_add(&run.gate->waiting, 1) + 1 == run.test->threads) {
-        once();
-        run.gate->waiting = 0;
-        run.gate->turn = turn + 1;
-        return;
+    switch (layout) {
+    case SAME_PAGE: /* x in the first half, y in the second */
+        return (uint64_t *)(areas[0] + (cell / 256) * PAGE_BYTES + area * (PAGE_BYTES / 2) +
+                            (cell % 256) * 8);
+    case TWO_PAGES:
+        return (uint64_t *)(areas[area] + (cell / 512) * PAGE_BYTES + (cell % 512) * 8);
+    case UNALIGNED: /* every fourth one across a cache line */
+        return (uint64_t *)(areas[area] + (cell / 254) * PAGE_BYTES + (cell % 254) * 16 + 9);
+    default: /* one to seven bytes on the first page */
+        return (uint64_t *)(areas[area] + (cell + 1) * PAGE_BYTES - 1 - cell % 7);
     }
-    while (run.gate->turn == turn)
-        sched_yield();
 }
 
-static void clear(void)
+static void locations_set(enum layout layout)
 {
-    memset(run.variables, 0, VARIABLES * PAGE);
+    for (unsigned cell = 0; cell < layout_cells[layout]; cell++)
+        for (unsigned area = 0; area < 2; area++)
+            locations[area][cell] = location(layout, area, cell);
 }
 
-static void outcome_count(const uint32_t values[], bool forbidden)
+/* ---- threads
+ * --------------------------------------------------------------------------------------------------------
+ */
+
+/* Up to some movements of a page, in short runs; in long ones they would add up. */
+static void delays_choose(const struct batch *own, struct run *run, unsigned number)
 {
-    unsigned i = 0;
-    while (i < run.outcome_count && memcmp(run.seen[i].values, values, sizeof run.seen[i].values) != 0)
-        i++;
-    if (i == OUTCOMES_MAX)
-        return;
-    if (i == run.outcome_count) {
-        memcpy(run.seen[i].values, values, sizeof run.seen[i].values);
-        run.seen[i].forbidden = forbidden;
-        run.outcome_count++;
+    static const unsigned inside[] = {0, 0, 0, 4, 60, 900, 4000, 9000},
+                          between[] = {0, 0, 4, 60, 400};
+    unsigned rounds = own->kind->run_rounds;
+    run->inside = inside[mix(own->number, number, 1) % (rounds <= 4 ? 8 : rounds <= 16 ? 6 : 4)];
+    run->between = between[mix(own->number, number, 2) % (rounds <= 16 ? 5 : 3)];
+}
+
+/* When the thread begins the run: in step, or out of it by up to a movement of a page. */
+static uint64_t run_begin_ns(const struct batch *own, unsigned number, unsigned thread)
+{
+    static const unsigned jitter_ns[] = {300, 10000, 100000};
+    return own->start_ns + (uint64_t)number * own->kind->spacing_ns * own->test->threads / 2 +
+           mix(own->number, number, 16 + thread) % jitter_ns[mix(own->number, number, 3) % 3];
+}
+
+static void wait_until(uint64_t at_ns)
+{
+    while (now_ns() < at_ns)
+        sched_yield(); /* who moves the pages may need this processor */
+}
+
+/* Writes that change nothing: the page comes to this node, as its only copy. */
+static void warm_write(uint64_t *location)
+{
+    __asm__ volatile("lock orb $0, (%0)\n\tlock orb $0, 7(%0)" : : "r"(location) : "memory", "cc");
+}
+
+/*
+ * Where a round finds its pages decides what can happen: with both on one node its thread is done
+ * before the other one has begun; with one on each node both begin at once and have to wait in
+ * their middle.
+ */
+static void run_warm(const struct batch *own, const struct run *run, unsigned number,
+                     unsigned thread)
+{
+    uint64_t *x = run->x[run->first], *y = run->y[run->first];
+    switch (mix(own->number, number, 5) % 6) {
+    case 0: /* as the run before has left them */
+        break;
+    case 1: /* a copy everywhere */
+        (void)*(volatile uint8_t *)x, (void)*(volatile uint8_t *)y;
+        break;
+    case 2:
+        warm_write(thread % 2 == 0 ? y : x);
+        break;
+    default:
+        warm_write(thread % 2 == 0 ? x : y);
     }
-    run.seen[i].times++;
-    run.failed |= forbidden;
 }
 
-static void judge(void)
+static void batch_run(unsigned thread)
 {
-    for (unsigned round = 0; round < BATCH; round++) {
-        uint32_t r[THREADS_MAX][RESULTS_MAX] = {{0}}, values[THREADS_MAX * RESULTS_MAX + VARIABLES] = {0};
-        for (unsigned t = 0; t < run.test->threads; t++)
-            memcpy(r[t], run.results[t][round], run.test->results[t] * sizeof r[t][0]);
-        struct outcome outcome = {(const uint32_t(*)[RESULTS_MAX])r, *variable(round, 0), *variable(round, 1)};
-        memcpy(values, r, sizeof r);
-        if (run.test->ends) {
-            values[THREADS_MAX * RESULTS_MAX] = outcome.x;
-            values[THREADS_MAX * RESULTS_MAX + 1] = outcome.y;
+    const struct batch own = batch; /* from here on its page stays where it is */
+    struct run run = {.x = locations[0],
+                      .y = locations[1],
+                      .results = results[thread],
+                      .reordered = own.reordered};
+    memset(results[thread], 0, own.cells * sizeof results[thread][0]);
+    if (mix(own.number, 0, 4) % own.test->threads == thread) /* the pages are here at first */
+        for (unsigned cell = 0; cell < own.cells; cell++)
+            memset(locations[0][cell], 0, 8), memset(locations[1][cell], 0, 8);
+    pthread_barrier_wait(&barrier);
+    uint64_t ready_ns = now_ns();
+    for (unsigned number = 0; run.last < own.cells; number++) {
+        run.first = run.last;
+        run.last += own.kind->run_rounds;
+        if (run.last > own.cells)
+            run.last = own.cells;
+        delays_choose(&own, &run, number);
+        uint64_t begin_ns = run_begin_ns(&own, number, thread);
+        if (own.kind->spacing_ns >= WARM_SPACING) {
+            wait_until(begin_ns - own.kind->spacing_ns / 4 * 3);
+            run_warm(&own, &run, number, thread);
         }
-        outcome_count(values, run.test->forbidden(&outcome));
+        wait_until(begin_ns);
+        own.test->roles[thread](&run);
+    }
+    late_ns[thread] = ready_ns > own.start_ns ? ready_ns - own.start_ns : 0;
+    pthread_barrier_wait(&barrier);
+}
+
+/* The next batch. It starts so much later as the slowest thread needs to be ready. */
+static void batch_prepare(enum layout layout)
+{
+    static uint64_t lead_ns = LEAD_FIRST_NS;
+    uint64_t most_ns = 0;
+    for (unsigned thread = 0; thread < batch.test->threads; thread++)
+        if (late_ns[thread] > most_ns)
+            most_ns = late_ns[thread];
+    lead_ns += most_ns != 0 ? 2 * most_ns : 0;
+    lead_ns -= lead_ns / 16;
+    lead_ns = lead_ns < LEAD_MIN_NS ? LEAD_MIN_NS : lead_ns > LEAD_MAX_NS ? LEAD_MAX_NS : lead_ns;
+    batch.kind = &kinds[batch.number % (layout == CROSSING ? 2 : KINDS)];
+    batch.cells = batch.kind->run_rounds * batch.kind->runs;
+    if (batch.cells > layout_cells[layout])
+        batch.cells = layout_cells[layout];
+    batch.start_ns = now_ns() + lead_ns;
+}
+
+static void *thread_run(void *argument)
+{
+    unsigned thread = (unsigned)(uintptr_t)argument;
+    thread_place(thread, batch.test->threads);
+    for (;;) {
+        pthread_barrier_wait(&barrier);
+        if (batch.cells == 0)
+            return NULL;
+        batch_run(thread);
     }
 }
 
-static void pause_for(uint32_t turns)
+/* ---- what came out
+ * --------------------------------------------------------------------------------------------------
+ */
+
+struct report {
+    unsigned long outcomes[OUTCOMES], judged[3], rounds;
+};
+
+static enum seen seen_final(uint64_t value)
 {
-    while (turns-- > 0)
-        __asm__ volatile("" : : : "memory");
+    return value == VALUE_SECOND ? SEEN_OLD : value == VALUE_FIRST ? SEEN_NEW : SEEN_TORN;
 }
 
-static void *thread_main(void *argument)
+static void batch_judge(struct report *report)
 {
-    unsigned number = (unsigned)(uintptr_t)argument;
-    long processors = sysconf(_SC_NPROCESSORS_ONLN);
-    cpu_set_t mask;
-    CPU_ZERO(&mask);
-    CPU_SET(number % (unsigned)processors, &mask);
-    sched_setaffinity(0, sizeof mask, &mask);
-    uint32_t random = 0x9e3779b9u * (number + 1);
-    for (unsigned long batch = 0; batch < run.batches; batch++) {
-        gate(clear);
-        /* Some batches with long pauses, some with short ones. */
-        uint32_t longest = PAUSE_MAX >> (batch % 8);
-        for (unsigned round = 0; round < BATCH; round++) {
-            random ^= random << 13;
-            random ^= random >> 17;
-            random ^= random << 5;
-            pause_for(longest ? random % longest : 0);
-            const struct round q = {variable(round, 0), variable(round, 1), run.results[number][round]};
-            run.test->steps[number](&q);
+    const struct test *test = batch.test;
+    for (unsigned cell = 0; cell < batch.cells; cell++) {
+        uint8_t seen[THREADS_MAX * RESULTS_MAX];
+        unsigned outcome = 0;
+        for (unsigned i = 0; i < sizeof seen; i++)
+            seen[i] = results[i / RESULTS_MAX][cell][i % RESULTS_MAX];
+        if (test->final) {
+            uint64_t value;
+            for (unsigned area = 0; area < 2; area++) {
+                memcpy(&value, locations[area][cell], sizeof value);
+                seen[area] = (uint8_t)seen_final(value);
+            }
         }
-        gate(judge);
+        for (unsigned i = 0; i < test->shown_count; i++)
+            outcome = outcome << 2 | seen[test->shown[i]];
+        report->outcomes[outcome]++;
+        report->judged[test->judge(seen)]++;
+        report->rounds++;
     }
-    return NULL;
 }
 
-static void print(void)
+static void report_print(const struct test *test, const char *layout, const struct report *report)
 {
-    for (unsigned i = 0; i < run.outcome_count; i++) {
-        const struct seen *seen = &run.seen[i];
-        printf("%12lu ", seen->times);
-        for (unsigned t = 0; t < run.test->threads; t++)
-            for (unsigned r = 0; r < run.test->results[t]; r++)
-                printf(" %u:r%u=%u", t, r, seen->values[t * RESULTS_MAX + r]);
-        if (run.test->ends)
-            printf(" x=%u y=%u", seen->values[THREADS_MAX * RESULTS_MAX], seen->values[THREADS_MAX * RESULTS_MAX + 1]);
-        printf("%s\n", seen->forbidden ? "  FORBIDDEN" : "");
+    const char *letters = test->final ? "21t" : SEEN_LETTERS;
+    printf("%s %s %lu:", test->name, layout, report->rounds);
+    for (unsigned outcome = 0; outcome < OUTCOMES; outcome++) {
+        if (report->outcomes[outcome] == 0)
+            continue;
+        putchar(' ');
+        for (unsigned i = test->shown_count; i-- > 0;)
+            putchar(letters[outcome >> 2 * i & 3]);
+        printf("=%lu", report->outcomes[outcome]);
     }
+    printf(" forbidden %lu concurrent %lu\n", report->judged[FORBIDDEN],
+           report->judged[CONCURRENT]);
+    fflush(stdout);
+}
+
+static bool layout_run(const struct test *test, enum layout layout, unsigned long rounds,
+                       bool reordered)
+{
+    struct report report = {.rounds = 0};
+    pthread_t threads[THREADS_MAX];
+    locations_set(layout);
+    batch = (struct batch){.test = test, .reordered = reordered};
+    pthread_barrier_init(&barrier, NULL, test->threads);
+    for (uintptr_t thread = 1; thread < test->threads; thread++)
+        if (pthread_create(&threads[thread], NULL, thread_run, (void *)thread) != 0)
+            exit(2);
+    thread_place(0, test->threads);
+    for (; report.rounds < rounds / layout_share[layout]; batch.number++) {
+        batch_prepare(layout);
+        pthread_barrier_wait(&barrier);
+        batch_run(0);
+        batch_judge(&report);
+    }
+    batch.cells = 0;
+    pthread_barrier_wait(&barrier);
+    for (unsigned thread = 1; thread < test->threads; thread++)
+        pthread_join(threads[thread], NULL);
+    pthread_barrier_destroy(&barrier);
+    report_print(test, layout_names[layout], &report);
+    return report.judged[FORBIDDEN] == 0;
+}
+
+static bool test_run(const struct test *test, unsigned long rounds, bool reordered)
+{
+    bool good = true;
+    for (unsigned layout = 0; layout < LAYOUTS; layout++)
+        if (!(test->aligned && layout >= UNALIGNED) && !(test->one && layout == SAME_PAGE))
+            good &= layout_run(test, layout, rounds, reordered);
+    return good;
+}
+
+static void list_print(void)
+{
+    for (size_t i = 0; i < test_count; i++)
+        printf("%s %u\n", tests[i].name, tests[i].threads);
+    for (size_t i = 0; i < counting_count; i++)
+        printf("%s %u\n", countings[i].name, countings[i].threads);
+}
+
+static bool named_run(const char *name, unsigned long rounds, bool reordered)
+{
+    for (size_t i = 0; i < test_count; i++)
+        if (strcmp(tests[i].name, name) == 0)
+            return test_run(&tests[i], rounds, reordered);
+    for (size_t i = 0; i < counting_count; i++)
+        if (strcmp(countings[i].name, name) == 0)
+            return counting_run(&countings[i], rounds, reordered);
+    fprintf(stderr, "litmus: no test %s (see --list)\n", name);
+    exit(2);
 }
 
 int main(int argc, char **argv)
 {
-    const size_t count = sizeof tests / sizeof tests[0];
-    if (argc == 1) {
-        for (size_t i = 0; i < count; i++)
-            printf("%s %u\n", tests[i].name, tests[i].threads);
-        return 0;
-    }
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(tests[i].name, argv[1]) == 0)
-            run.test = &tests[i];
-    if (!run.test || argc < 3 || atol(argv[2]) <= 0) {
-        fprintf(stderr, "usage: litmus [NAME ROUNDS [apart|same]]\n");
+    unsigned long rounds = 100000;
+    bool reordered = false, good = true;
+    if (sched_getaffinity(0, sizeof processors, &processors) != 0)
         return 2;
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--list") == 0)
+            list_print();
+        else if (strcmp(argv[i], "--reordered") == 0)
+            reordered = true;
+        else if (strcmp(argv[i], "--rounds") == 0 && i + 1 < argc)
+            rounds = strtoul(argv[++i], NULL, 10);
+        else
+            good &= named_run(argv[i], rounds, reordered);
     }
-    run.batches = ((unsigned long)atol(argv[2]) + BATCH - 1) / BATCH;
-    run.same = argc > 3 && strcmp(argv[3], "same") == 0;
-    run.variables = pages(VARIABLES * PAGE);
-    run.gate = pages(sizeof *run.gate);
-    pthread_t threads[THREADS_MAX];
-    for (unsigned t = 0; t < run.test->threads; t++)
-        run.results[t] = pages(BATCH * sizeof *run.results[t]);
-    for (unsigned t = 0; t < run.test->threads; t++)
-        if (pthread_create(&threads[t], NULL, thread_main, (void *)(uintptr_t)t) != 0)
-            return 2;
-    for (unsigned t = 0; t < run.test->threads; t++)
-        pthread_join(threads[t], NULL);
-    print();
-    return run.failed ? 1 : 0;
+    return good ? 0 : 1;
 }
