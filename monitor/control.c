@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <limits.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -220,8 +221,11 @@ static void *serve(void *unused)
     (void)unused;
     const struct timeval timeout = {.tv_sec = CLIENT_TIMEOUT_S};
     for (;;) {
+        /* A blocked accept keeps the lowest free number to itself, and that is the program's. */
+        struct pollfd wait = {.fd = control.listener, .events = POLLIN};
+        poll(&wait, 1, -1);
         int client = accept4(control.listener, NULL, NULL, SOCK_CLOEXEC);
-        if (client < 0 && (errno == EINTR || errno == ECONNABORTED))
+        if (client < 0 && (errno == EINTR || errno == ECONNABORTED || errno == EAGAIN))
             continue;
         if (client < 0) {
             if (errno != EMFILE && errno != ENFILE && errno != ENOMEM && errno != ENOBUFS)
@@ -246,7 +250,7 @@ static int listener_make(const char *path)
     int result = address_make(&address, path);
     if (result < 0)
         return result;
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return -errno;
     bool bound = bind(fd, (struct sockaddr *)&address, sizeof address) == 0;

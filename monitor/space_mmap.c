@@ -209,6 +209,29 @@ static uint64_t request_preferred_align(const struct request *request)
     return huge ? SPACE_HUGE_BYTES : request->align;
 }
 
+/*
+ * Files of the kernel's own making (rings of io_uring, perf events) may refuse an address that they have not chosen. With
+ * MAP_32BIT they choose one in our zone.
+ */
+static long request_where_kernel_likes(struct request *request)
+{
+    long start = space_choose(0, request->bytes, request->align, request->flags, 0);
+    if (start < 0)
+        return start;
+    long result = request_map(request, (uint64_t)start, false);
+    if (result != -EINVAL)
+        return result;
+    result = kernel_mmap(0, request->bytes, request->protection, request->flags | MAP_32BIT, request->fd,
+                         request->offset);
+    if (result < 0)
+        return result;
+    if (!space_is_free((uint64_t)result, (uint64_t)result + request->bytes)) {
+        kernel_munmap((uint64_t)result, request->bytes);
+        return -ENOMEM;
+    }
+    return result;
+}
+
 static long request_anywhere(struct request *request)
 {
     uint64_t hint = page_down(request->address), skip = 0, step = PAGE_BYTES;
@@ -216,6 +239,8 @@ static long request_anywhere(struct request *request)
         hint = SPAN_ZONE_START;
     if (request->bytes > SPAN_ZONE_END)
         return -ENOMEM;
+    if (request->of_file && !S_ISREG(request->status.st_mode) && !S_ISCHR(request->status.st_mode))
+        return request_where_kernel_likes(request);
     uint64_t align = hint ? request->align : request_preferred_align(request);
     for (int tries = 0; tries < PLACES_MAX; tries++) {
         long start = space_choose(hint, request->bytes, align, request->flags, skip);
