@@ -314,6 +314,8 @@ long call_handle(struct thread *thread, uint64_t number, const uint64_t a[6], st
     case SYS_openat:
     case SYS_openat2:
         return open_call(number, a);
+    case SYS_getdents64:
+        return view_getdents(a);
     case SYS_readlink:
     case SYS_readlinkat:
         return readlink_call(number, a);

@@ -41,6 +41,7 @@ void space_initialise(bool shared);
 
 /* brk: the heap starts at `start` (page aligned), set by the loader once. */
 void space_brk_start(uint64_t start);
+uint64_t space_brk_first(void);
 uint64_t space_brk_now(void);
 
 long space_mmap(uint64_t address, size_t length, int protection, int flags, int fd, off_t offset);

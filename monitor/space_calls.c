@@ -40,6 +40,11 @@ void space_brk_start(uint64_t start)
     lock_release(&space.lock);
 }
 
+uint64_t space_brk_first(void)
+{
+    return space.brk_start;
+}
+
 uint64_t space_brk_now(void)
 {
     lock_acquire(&space.lock);

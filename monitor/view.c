@@ -119,13 +119,19 @@ static const char *own_skip(const char *path, bool names)
     return *end == '/' && id <= INT_MAX && view_is_own((pid_t)id) ? end + 1 : NULL;
 }
 
-static bool is_exe_link(const char *path)
+const char *view_own_rest(const char *path)
 {
     if (strncmp(path, "/proc/", 6) != 0)
-        return false;
-    const char *rest = own_skip(path + 6, true);
+        return NULL;
+    const char *rest = own_skip(path + 6, true), *inner = NULL;
     if (rest != NULL && strncmp(rest, "task/", 5) == 0)
-        rest = own_skip(rest + 5, false);
+        inner = own_skip(rest + 5, false);
+    return inner != NULL ? inner : rest;
+}
+
+static bool is_exe_link(const char *path)
+{
+    const char *rest = view_own_rest(path);
     return rest != NULL && strcmp(rest, "exe") == 0;
 }
 
@@ -234,13 +240,15 @@ int view_open(const char *path, int flags)
         int fd = open(exe, flags & ~O_CREAT);
         return fd < 0 ? -errno : fd;
     }
-    if (!view_differs() || (flags & (O_ACCMODE | O_CREAT | O_TRUNC)) != O_RDONLY ||
-        !path_normalise(path, plain))
+    if ((flags & (O_ACCMODE | O_CREAT | O_TRUNC)) != O_RDONLY || !path_normalise(path, plain))
         return -ENOSYS;
-    const struct view_file *file = view_file_find(plain);
+    const char *rest = view_own_rest(plain);
+    const struct view_file *file = rest != NULL      ? view_process_file(rest)
+                                   : view_differs() ? view_file_find(plain)
+                                                    : NULL;
     if (file == NULL)
         return -ENOSYS;
-    char *own = own_read(file->path), *text = NULL;
+    char *own = own_read(plain), *text = NULL;
     if (own == NULL)
         return -errno;
     size_t size = 0;

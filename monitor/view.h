@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "runtime/wire.h"
@@ -46,6 +47,9 @@ long view_readlink(const char *path, char *buffer, size_t size);
 /* True when `path` is the exe link of this process or of one of its threads; copies the program's
  * path. */
 bool view_exe_of(const char *path, char *exe, size_t size);
+
+/* getdents64(2): directories of /proc/self do not list the monitor's threads and descriptors. */
+long view_getdents(const uint64_t a[6]);
 
 /*
  * sched_getaffinity(2) and sched_setaffinity(2) as the kernel has them, for a machine with the

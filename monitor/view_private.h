@@ -29,6 +29,10 @@ struct view_file {
     const char *name; /* for the descriptor's link */
     void (*write)(FILE *out, const char *own);
 };
+/* The same for a file that stands below /proc/PID, by its name there. */
+const struct view_file *view_process_file(const char *name);
+/* What follows /proc/PID/ or /proc/PID/task/TID/ of this process in `path`, which is normalised; NULL: another's. */
+const char *view_own_rest(const char *path);
 /* NULL: not one of ours. */
 const struct view_file *view_file_find(const char *path);
 
