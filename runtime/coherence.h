@@ -34,9 +34,10 @@ struct coherence_operations {
     /* Removes the page, before the next message leaves: from then on an access faults. The page has been protected before,
      * so it no longer changes. A page that is not mapped is gone already. */
     void (*discard)(void *context, uint64_t page);
-    /* Both for a page that may be written until then: copies the contents out and removes it; none of its writes is lost.
-     * A page never touched is zero. 1 zero, 0 data, -ENOENT. */
-    int (*take)(void *context, uint64_t page, void *data);
+    /* For a page that may be written until then: copies the contents out and removes it; no write is lost.
+     * A page never touched is zero. 1 zero, 0 data, -ENOENT. Without `force` -EBUSY when the kernel may be about to write to
+     * the page for a device or another process: then it had better stay. */
+    int (*take)(void *context, uint64_t page, void *data, bool force);
     uint64_t (*now_ns)(void *context);
     /* A range message has to be carried out on this peer: unmap (after which no page of the range is there) or protect, and
      * wake. Peer only. */

@@ -41,21 +41,22 @@ static void home_discard(struct coherence *coherence, struct coherence_page *pag
     coherence_hold_end(coherence, page, early);
 }
 
-/* As home_read, and home's copy is gone then. */
+/* As home_read, and home's copy is gone then; or it is not, and busy, when the reader of a migratory page can do without. */
 static enum coherence_content home_take(struct coherence *coherence, struct coherence_page *page,
-                                        uint64_t number, bool early)
+                                        const struct coherence_request *request)
 {
     if (page->state != PAGE_MODIFIED) {
-        enum coherence_content content = home_read(coherence, page, number);
+        enum coherence_content content = home_read(coherence, page, request->page);
         if (content != CONTENT_GONE)
-            home_discard(coherence, page, number, early);
+            home_discard(coherence, page, request->page, request->early);
         return content;
     }
-    int result = coherence->operations.take(coherence->context, number, coherence->scratch);
-    COHERENCE_ASSERT(result >= 0 || result == -ENOENT);
+    int result = coherence->operations.take(coherence->context, request->page, coherence->scratch,
+                                            !request->promoted);
+    COHERENCE_ASSERT(result >= 0 || result == -ENOENT || (result == -EBUSY && request->promoted));
     if (result < 0)
-        return CONTENT_GONE;
-    coherence_hold_end(coherence, page, early);
+        return result == -EBUSY ? CONTENT_BUSY : CONTENT_GONE;
+    coherence_hold_end(coherence, page, request->early);
     return result == 1 ? CONTENT_ZERO : CONTENT_DATA;
 }
 
@@ -143,14 +144,19 @@ static void grant_read_peer(struct coherence *coherence, struct coherence_page *
             return;
         }
         if (content == CONTENT_ZERO && page->holders == HOME_BIT && !coherence->frozen) {
-            /* Memory that nobody has written yet: the peer's alone, and its first write needs no
-             * message. */
-            home_discard(coherence, page, request->page, request->early);
-            page->holders = NODE_BIT(request->node);
-            page->state = PAGE_EXCLUSIVE;
-            page->writer = request->node;
-            grant_send(coherence, page, request, PAGE_EXCLUSIVE, content, NULL);
-            return;
+            /* Memory that nobody has written yet: the peer's alone, and its first write needs no message. Unless a device
+             * is about to fill it. */
+            int taken = coherence->operations.take(coherence->context, request->page, coherence->scratch, false);
+            COHERENCE_ASSERT(taken >= 0 || taken == -EBUSY || taken == -ENOENT);
+            if (taken >= 0) {
+                coherence_hold_end(coherence, page, request->early);
+                page->holders = NODE_BIT(request->node);
+                page->state = PAGE_EXCLUSIVE;
+                page->writer = request->node;
+                grant_send(coherence, page, request, PAGE_EXCLUSIVE, taken == 1 ? CONTENT_ZERO : CONTENT_DATA,
+                           coherence->scratch);
+                return;
+            }
         }
         if (page->state == PAGE_MODIFIED)
             coherence_hold_end(coherence, page, request->early);
@@ -189,8 +195,13 @@ static void grant_write_peer(struct coherence *coherence, struct coherence_page 
 {
     bool upgrade = (page->holders & NODE_BIT(request->node)) != 0;
     if ((page->holders & HOME_BIT) && !upgrade) {
-        content = home_take(coherence, page, request->page, request->early);
+        content = home_take(coherence, page, request);
         data = coherence->scratch;
+        if (content == CONTENT_BUSY) {
+            page->flags &= (uint8_t) ~(PAGE_MIGRATORY | PAGE_PROBED);
+            grant_read_peer(coherence, page, request, CONTENT_NONE, NULL);
+            return;
+        }
         if (content == CONTENT_GONE) {
             grant_send(coherence, page, request, PAGE_LOST, content, NULL);
             return;
@@ -346,11 +357,12 @@ static void migratory_write(struct coherence_page *page, unsigned node)
 static void request_receive(struct coherence *coherence, struct coherence_page *page,
                                                  uint64_t number, unsigned node, bool write)
 {
+    bool wanted = write || migratory_read(coherence, page);
     if (write)
         migratory_write(page, node);
-    else
-        write = migratory_read(coherence, page);
-    coherence_request_add(coherence, page, number, KIND_REQUEST, node, write ? PAGE_MODIFIED : PAGE_SHARED);
+    struct coherence_request *request = coherence_request_add(coherence, page, number, KIND_REQUEST, node,
+                                                              wanted ? PAGE_MODIFIED : PAGE_SHARED);
+    request->promoted = wanted && !write;
 }
 
 /* ---- events ---------------------------------------------------------------------------------- */

@@ -200,7 +200,7 @@ static void recall_carry_out(struct coherence *coherence, struct coherence_page 
     int zero = 0, result = 0;
     if (written && leaves) {
         COHERENCE_ASSERT(with_data);
-        zero = operations->take(coherence->context, number, coherence->scratch);
+        zero = operations->take(coherence->context, number, coherence->scratch, true);
     } else {
         if (written)
             result = operations->protect(coherence->context, number);

@@ -76,6 +76,7 @@ enum coherence_content {
     CONTENT_ZERO = 1,
     CONTENT_DATA = 2,
     CONTENT_GONE = 3, /* not mapped */
+    CONTENT_BUSY = 4, /* home's copy had better stay */
 };
 
 struct coherence_request {
@@ -97,6 +98,7 @@ struct coherence_request {
     bool delayed;
     bool early;     /* it had to wait for a hold time */
     bool with_data; /* recall: contents are wanted */
+    bool promoted;  /* home: it was for reading, of a migratory page */
 };
 
 #define CHUNK_SHIFT    6

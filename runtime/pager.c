@@ -173,11 +173,11 @@ static void operation_discard(void *context, uint64_t page)
     pager->discards[pager->discard_count++] = page;
 }
 
-static int operation_take(void *context, uint64_t page, void *data)
+static int operation_take(void *context, uint64_t page, void *data, bool force)
 {
     struct pager *pager = context;
     discards_settle(pager, page);
-    return userfault_take(&pager->userfault, page, data);
+    return userfault_take(&pager->userfault, page, data, force);
 }
 
 static uint64_t operation_now_ns(void *context)

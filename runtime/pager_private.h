@@ -89,7 +89,7 @@ uint64_t userfault_take_feature(void);
 void userfault_take_open(struct userfault *userfault);
 void userfault_take_close(struct userfault *userfault);
 /* As the operation of the same name in coherence.h. The loop's thread. */
-int userfault_take(struct userfault *userfault, uint64_t page, void *data);
+int userfault_take(struct userfault *userfault, uint64_t page, void *data, bool force);
 
 /* ---- pager_job.c: what other threads ask of the loop ----------------------------------------- */
 

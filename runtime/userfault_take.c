@@ -58,14 +58,14 @@ void userfault_take_close(struct userfault *userfault)
     userfault->taken = NULL;
 }
 
-/* True: the page is gone, and its contents are in `data`. */
-static bool page_move(struct userfault *userfault, uint64_t page, void *data)
+/* 0: the page is gone, and its contents are in `data`. Negative errno: it cannot be moved. */
+static int page_move(struct userfault *userfault, uint64_t page, void *data)
 {
     if (userfault->taken == NULL)
-        return false;
+        return -ENOSYS;
     if (userfault->taken_count == TAKEN_MAX) {
         if (madvise(userfault->taken, TAKEN_MAX * PAGE_BYTES, MADV_DONTNEED) != 0)
-            return false;
+            return -errno;
         userfault->taken_count = 0;
     }
     uint8_t *place = userfault->taken + (size_t)userfault->taken_count * PAGE_BYTES;
@@ -75,17 +75,22 @@ static bool page_move(struct userfault *userfault, uint64_t page, void *data)
         .bytes = PAGE_BYTES,
         .mode = UFFDIO_MOVE_MODE_DONTWAKE,
     };
-    if (ioctl(userfault->fd, UFFDIO_MOVE, &request) != 0 || request.moved != (int64_t)PAGE_BYTES)
-        return false;
+    if (ioctl(userfault->fd, UFFDIO_MOVE, &request) != 0)
+        return -errno;
+    if (request.moved != (int64_t)PAGE_BYTES)
+        return -EAGAIN;
     userfault->taken_count++;
     memcpy(data, place, PAGE_BYTES);
-    return true;
+    return 0;
 }
 
-int userfault_take(struct userfault *userfault, uint64_t page, void *data)
+int userfault_take(struct userfault *userfault, uint64_t page, void *data, bool force)
 {
-    if (page_move(userfault, page, data))
+    int moved = page_move(userfault, page, data);
+    if (moved == 0)
         return userfault_is_zero(data);
+    if (moved == -EBUSY && !force)
+        return -EBUSY;
     int result = userfault_protect(userfault, page);
     if (result != 0)
         return result;

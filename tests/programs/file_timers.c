@@ -9,7 +9,8 @@
 static void *run(void *unused)
 {
     int timer = timerfd_create(CLOCK_MONOTONIC, 0), epoll = epoll_create1(0);
-    struct itimerspec once = {.it_value = {0, 10000000}}, every = {{0, 5000000}, {0, 5000000}}, off = {0}, now;
+    struct itimerspec once = {.it_value = {0, 400000000}}, /* not before the next call, however slow */
+         every = {{0, 5000000}, {0, 5000000}}, off = {0}, now;
     struct epoll_event event = {.events = EPOLLIN};
     uint64_t count, sum = 0;
     CHECK(timer >= 0 && epoll_ctl(epoll, EPOLL_CTL_ADD, timer, &event) == 0);

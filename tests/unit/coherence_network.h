@@ -361,8 +361,11 @@ static void operation_discard(void *context, uint64_t number)
     page->present = false;
 }
 
-static int operation_take(void *context, uint64_t number, void *data)
+static int operation_take(void *context, uint64_t number, void *data, bool force)
 {
+    struct sim_node *node = context;
+    if (!force && sim_chance(node->sim, 100))
+        return -EBUSY;
     int result = operation_protect(context, number);
     if (result == 0)
         result = operation_read(context, number, data, true);

@@ -179,7 +179,7 @@ START_TEST(take_empties_a_page)
     for (unsigned round = 0; round < 200; round++) { /* more than there are places to move pages to */
         ck_assert_int_eq(userfault_install(&userfault, first_page, NULL, true), 0);
         region[77] = (uint8_t)round;
-        ck_assert_int_eq(userfault_take(&userfault, first_page, data), (uint8_t)round == 0);
+        ck_assert_int_eq(userfault_take(&userfault, first_page, data, true), (uint8_t)round == 0);
         ck_assert_uint_eq(data[77], (uint8_t)round);
         ck_assert_int_eq(userfault_read(&userfault, first_page, data, false), -ENOENT);
     }
@@ -191,7 +191,7 @@ END_TEST
 START_TEST(take_of_any_page)
 {
     uint8_t data[PAGE_BYTES];
-    ck_assert_int_eq(userfault_take(&userfault, first_page, data), 1); /* never touched */
+    ck_assert_int_eq(userfault_take(&userfault, first_page, data, true), 1); /* never touched */
     static const int protections[] = {PROT_NONE, PROT_READ, PROT_READ | PROT_EXEC,
                                       PROT_READ | PROT_WRITE | PROT_EXEC};
     for (unsigned i = 0; i < sizeof protections / sizeof *protections; i++) {
@@ -199,7 +199,7 @@ START_TEST(take_of_any_page)
         ck_assert_int_eq(mprotect(region, PAGE_BYTES, PROT_READ | PROT_WRITE), 0);
         region[5] = (uint8_t)(i + 1);
         ck_assert_int_eq(mprotect(region, PAGE_BYTES, protections[i]), 0);
-        ck_assert_int_eq(userfault_take(&userfault, first_page, data), 0);
+        ck_assert_int_eq(userfault_take(&userfault, first_page, data, true), 0);
         ck_assert_uint_eq(data[5], i + 1);
         ck_assert_int_eq(userfault_read(&userfault, first_page, data, false), -ENOENT);
     }
@@ -215,7 +215,7 @@ START_TEST(take_of_any_page)
         _exit(read(gate[0], &byte, 1) == 0 && region[5] == 9 ? 0 : 1);
     }
     close(gate[0]);
-    ck_assert_int_eq(userfault_take(&userfault, first_page, data), 0);
+    ck_assert_int_eq(userfault_take(&userfault, first_page, data, true), 0);
     ck_assert_uint_eq(data[5], 9);
     ck_assert_int_eq(userfault_read(&userfault, first_page, data, false), -ENOENT);
     close(gate[1]);
@@ -223,7 +223,7 @@ START_TEST(take_of_any_page)
     ck_assert_int_eq(waitpid(child, &status, 0), child);
     ck_assert_int_eq(status, 0);
     ck_assert_int_eq(munmap(region + PAGE_BYTES, PAGE_BYTES), 0);
-    ck_assert_int_eq(userfault_take(&userfault, first_page + 1, data), -ENOENT);
+    ck_assert_int_eq(userfault_take(&userfault, first_page + 1, data, true), -ENOENT);
 }
 END_TEST
 
@@ -248,7 +248,7 @@ START_TEST(take_loses_no_write)
     atomic_store(&counting, true);
     pthread_create(&thread, NULL, counter_run, region);
     for (unsigned round = 0; round < 20000; round++) {
-        ck_assert_int_ge(userfault_take(&userfault, first_page, data), 0);
+        ck_assert_int_ge(userfault_take(&userfault, first_page, data, true), 0);
         if (round == 19999)
             atomic_store(&counting, false);
         ck_assert_int_eq(userfault_install(&userfault, first_page, data, true), 0);
