@@ -3,6 +3,7 @@
 #   make check-unit       tests/unit with Check, no cluster
 #   make check-behaviours tests/programs on 1, 2 and 3 nodes
 #   make check-errors     messages, exit codes, keys
+#   make check-mutants    that the litmus tests notice a broken runtime
 #   make check-programs   Debian's programs on 1, 2 and 3 nodes, 20 times in a row (long)
 #   make check-litmus     x86's memory model, each thread on a node of its own (long)
 #   make check-cluster    all that runs on nodes: behaviours, programs once, errors
@@ -87,6 +88,9 @@ check-litmus-quick: all $(LITMUS)
 	@tests/litmus/check-litmus --quick
 check-errors: all programs-all
 	@tests/cluster/check-errors
+# Not a part of anything: it builds the runtime anew for each mutant.
+check-mutants: all $(LITMUS)
+	@tests/litmus/check-mutants
 check-cluster: check-behaviours check-programs-quick check-errors
 
 # Everything is built before the first part starts, so that a slow build takes no part's time.
@@ -131,5 +135,5 @@ lint-tidy:
 	    clang-tidy-14 --quiet $$source -- $(CPPFLAGS) -std=gnu17 $(WARN) || exit 1; \
 	done
 
-.PHONY: check check-litmus check-litmus-quick check-unit check-behaviours check-programs check-programs-quick check-errors check-cluster programs-all \
+.PHONY: check check-unit check-behaviours check-programs check-programs-quick check-errors check-litmus check-litmus-quick check-mutants check-cluster programs-all \
     bench install format lint lint-format lint-scripts lint-clang lint-tidy

@@ -361,9 +361,10 @@ static int loop_frame_home(struct pager *pager, unsigned from, const struct wire
 }
 
 /*
- * The connection to `node` has ended, for `node->error`. The protocol makes do with zeros for pages whose only copy was
- * there, and wakes who waits for them: not before the monitor has had its say, which ends the process, nor at the end of
- * the session, when threads still run and have to wait until the process goes.
+ * The connection to `node` has ended, for `node->error`. The protocol makes do with zeros for pages
+ * whose only copy was there, and wakes who waits for them: not before the monitor has had its say,
+ * which ends the process, nor at the end of the session, when threads still run and have to wait
+ * until the process goes.
  */
 static void loop_node_end(struct pager *pager, unsigned number)
 {
@@ -374,8 +375,8 @@ static void loop_node_end(struct pager *pager, unsigned number)
     *node = (struct pager_node){0};
     pager->node_count--;
     if (!quitting && pager->configuration.callbacks->node_lost != NULL)
-        pager->configuration.callbacks->node_lost(number,
-                                                  home ? coherence_node_sole(pager->coherence, number) : 0);
+        pager->configuration.callbacks->node_lost(
+            number, home ? coherence_node_sole(pager->coherence, number) : 0);
     if (!home)
         pager_fatal("home is gone: the session cannot go on");
     if (!quitting)

@@ -32,7 +32,6 @@ struct tally {
 #define BURST_MAX 64u
 #define PAUSE_MAX 1000u
 
-static uint8_t area[3 * PAGE_BYTES] __attribute__((aligned(4096)));
 static struct counter counter;
 static struct tally tallies[THREADS_MAX];
 
@@ -103,8 +102,8 @@ bool counting_run(const struct counting *counting, unsigned long total, bool reo
     counter.plain = reordered;
     /* Where the boundary lies inside it, an addition needs two pages at once, and the bus for
      * itself. */
-    counter.value = (uint64_t *)(area + PAGE_BYTES - (counting->crossing ? 3 : 8));
-    memset(area, 0, sizeof area);
+    counter.value = (uint64_t *)(area_start + PAGE_BYTES - (counting->crossing ? 3 : 8));
+    memset(area_start, 0, 2 * PAGE_BYTES);
     counter.each = total / (counting->crossing ? 64 : 1) / counting->threads;
     pthread_barrier_init(&counter.barrier, NULL, counting->threads);
     for (uintptr_t thread = 1; thread < counting->threads; thread++)

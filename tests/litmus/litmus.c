@@ -30,7 +30,8 @@
 #define LEAD_FIRST_NS 3000000u
 #define LEAD_MIN_NS   300000u
 #define LEAD_MAX_NS   20000000u
-#define OUTCOMES      256u /* four results of two bits */
+_Static_assert(2 * AREA_PAGES * PAGE_BYTES <= AREA_BYTES, "the locations fit");
+#define OUTCOMES 256u /* four results of two bits */
 
 enum layout { SAME_PAGE, TWO_PAGES, UNALIGNED, CROSSING, LAYOUTS };
 static const char *const layout_names[] = {"same-page", "two-pages", "unaligned", "page-crossing"};
@@ -60,7 +61,7 @@ struct batch {
     uint64_t start_ns;
 };
 
-static uint8_t areas[2][AREA_PAGES * PAGE_BYTES] __attribute__((aligned(4096)));
+uint8_t *area_start;
 static uint64_t *locations[2][CELLS_MAX];
 static uint8_t results[THREADS_MAX][CELLS_MAX][RESULTS_MAX] __attribute__((aligned(4096)));
 static struct batch batch __attribute__((aligned(4096)));
@@ -107,14 +108,17 @@ static uint64_t *location(enum layout layout, unsigned area, unsigned cell)
 {
     switch (layout) {
     case SAME_PAGE: /* x in the first half, y in the second */
-        return (uint64_t *)(areas[0] + (cell / 256) * PAGE_BYTES + area * (PAGE_BYTES / 2) +
+        return (uint64_t *)(area_start + (cell / 256) * PAGE_BYTES + area * (PAGE_BYTES / 2) +
                             (cell % 256) * 8);
     case TWO_PAGES:
-        return (uint64_t *)(areas[area] + (cell / 512) * PAGE_BYTES + (cell % 512) * 8);
+        return (uint64_t *)(area_start + area * AREA_PAGES * PAGE_BYTES +
+                            (cell / 512) * PAGE_BYTES + (cell % 512) * 8);
     case UNALIGNED: /* every fourth one across a cache line */
-        return (uint64_t *)(areas[area] + (cell / 254) * PAGE_BYTES + (cell % 254) * 16 + 9);
+        return (uint64_t *)(area_start + area * AREA_PAGES * PAGE_BYTES +
+                            (cell / 254) * PAGE_BYTES + (cell % 254) * 16 + 9);
     default: /* one to seven bytes on the first page */
-        return (uint64_t *)(areas[area] + (cell + 1) * PAGE_BYTES - 1 - cell % 7);
+        return (uint64_t *)(area_start + area * AREA_PAGES * PAGE_BYTES + (cell + 1) * PAGE_BYTES -
+                            1 - cell % 7);
     }
 }
 
@@ -332,6 +336,16 @@ static bool test_run(const struct test *test, unsigned long rounds, bool reorder
     return good;
 }
 
+static void area_map(void)
+{
+    area_start = mmap((void *)AREA_ADDRESS, AREA_BYTES, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    if (area_start == MAP_FAILED) {
+        perror("mmap");
+        exit(2);
+    }
+}
+
 static void list_print(void)
 {
     for (size_t i = 0; i < test_count; i++)
@@ -358,6 +372,7 @@ int main(int argc, char **argv)
     bool reordered = false, good = true;
     if (sched_getaffinity(0, sizeof processors, &processors) != 0)
         return 2;
+    area_map();
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--list") == 0)
             list_print();

@@ -66,6 +66,14 @@ extern const struct counting countings[];
 extern const size_t counting_count;
 bool counting_run(const struct counting *counting, unsigned long total, bool reordered);
 
+/*
+ * litmus.c: where all locations lie, zero at first, and nothing else: at an address that
+ * check-mutants knows, so that it can break the movement of these pages alone.
+ */
+#define AREA_ADDRESS 0x200000000000ul
+#define AREA_BYTES   (4ul << 20)
+extern uint8_t *area_start;
+
 /* litmus.c: binds the calling thread to processors of node `thread` of `threads`. */
 void thread_place(unsigned thread, unsigned threads);
 

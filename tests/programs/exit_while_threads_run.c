@@ -1,15 +1,16 @@
-/* The program ends while its threads run: none of them sees memory that is not as it was written, to the last moment. */
+/* The program ends while its threads run: none of them sees memory that is not as it was written,
+ * to the last moment. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <time.h>
 
 #include "behaviour.h"
 
-#define THREADS   6
-#define PAGES     64
+#define THREADS    6
+#define PAGES      64
 #define PAGE_LONGS 512
-#define MAGIC     0x5ca1ab1e00000000ul
-#define RUN_MS    200
+#define MAGIC      0x5ca1ab1e00000000ul
+#define RUN_MS     200
 
 /* Every page holds the magic number beside a count, for each thread one. */
 static _Atomic unsigned long memory[PAGES][PAGE_LONGS] __attribute__((aligned(4096)));
