@@ -199,7 +199,7 @@ static enum judgement iriw_judge(const uint8_t *seen)
 
 const struct test tests[] = {
     {"MP", 2, {mp_writer, mp_reader}, mp_judge, {2, 3}, 2, .final = false},
-    {"SB", 2, {sb_0, sb_1}, sb_judge, {0, 2}, 2, .final = false},
+    {"SB", 2, {sb_0, sb_1}, sb_judge, {0, 2}, 2, .weak = true},
     {"SB+mfence", 2, {sb_mfence_0, sb_mfence_1}, sb_fenced_judge, {0, 2}, 2, .final = false},
     {"SB+xadd", 2, {sb_xadd_0, sb_xadd_1}, sb_fenced_judge, {0, 2}, 2, .final = false},
     {"SB+cmpxchg", 2, {sb_cmpxchg_0, sb_cmpxchg_1}, sb_fenced_judge, {0, 2}, 2, .final = false},

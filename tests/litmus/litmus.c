@@ -349,7 +349,7 @@ static void area_map(void)
 static void list_print(void)
 {
     for (size_t i = 0; i < test_count; i++)
-        printf("%s %u\n", tests[i].name, tests[i].threads);
+        printf("%s %u%s\n", tests[i].name, tests[i].threads, tests[i].weak ? " weak" : "");
     for (size_t i = 0; i < counting_count; i++)
         printf("%s %u\n", countings[i].name, countings[i].threads);
 }

@@ -44,6 +44,7 @@ struct test {
     void (*roles[THREADS_MAX])(struct run *run);
     judge_function *judge;
     unsigned shown[4], shown_count; /* indices into `seen` that make an outcome */
+    bool weak;                      /* x86 forbids no outcome: for comparison */
     bool final;   /* the outcome is what the memory holds at the end, in seen[0] and seen[1] */
     bool aligned; /* locked operations on the locations: not across cache lines */
     bool one;     /* one location: all layouts have it, but one is like another */
