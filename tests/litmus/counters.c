@@ -66,7 +66,7 @@ static uint64_t add_plain(uint64_t *value)
 static void burst_pause(unsigned thread, unsigned long i)
 {
     uint64_t value = (i + 1 + thread) * 0x9e3779b97f4a7c15ul;
-    if (!counter.counting->crossing && (value >> 33) % BURST_MAX > i / 512 % BURST_MAX)
+    if (!counter.counting->crossing && (value >> 33) % BURST_MAX > i / 1024 % 16)
         return;
     for (uint64_t count = (value >> 40) % PAUSE_MAX; count != 0; count--)
         sched_yield(); /* who moves the page may need this processor */
