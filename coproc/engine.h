@@ -210,8 +210,8 @@ int coproc_wait_commands(struct coproc_command *const *commands, size_t count,
  * real. */
 int coproc_wait_queue(struct coproc_queue *queue, enum coproc_wait how);
 /* Until the command was given to the driver (or has failed): for answers that only the driver can
- * give. */
-void coproc_wait_submitted(struct coproc_command *command);
+ * give. False: not yet, and only the host can bring that about (coproc_command_gated). */
+bool coproc_wait_submitted(struct coproc_command *command);
 /* Until all live commands have retired that are not behind a shut gate. */
 void coproc_drain(struct coproc_engine *engine);
 /* The newest live commands of a queue, at most `count`, referenced for the caller: returns how

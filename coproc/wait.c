@@ -210,17 +210,6 @@ int coproc_wait_queue(struct coproc_queue *queue, enum coproc_wait how)
     return status;
 }
 
-void coproc_wait_submitted(struct coproc_command *command)
-{
-    struct coproc_engine *engine = command->engine;
-    engine_enter(engine);
-    while (!command->submitted && !command->executed && !engine->forked) {
-        urge(command);
-        progress_wait(engine, command->queue->device);
-    }
-    engine_leave(engine);
-}
-
 static bool command_gated(struct coproc_engine *engine, struct coproc_command *command)
 {
     struct closure closure = {.first = NULL, .end = &closure.first};
@@ -237,6 +226,22 @@ bool coproc_command_gated(struct coproc_command *command)
     bool gated = command_gated(engine, command);
     engine_leave(engine);
     return gated;
+}
+
+bool coproc_wait_submitted(struct coproc_command *command)
+{
+    struct coproc_engine *engine = command->engine;
+    bool gated = false;
+    engine_enter(engine);
+    while (!command->submitted && !command->executed && !engine->forked) {
+        gated = command_gated(engine, command);
+        if (gated)
+            break;
+        urge(command);
+        progress_wait(engine, command->queue->device);
+    }
+    engine_leave(engine);
+    return !gated;
 }
 
 void coproc_drain(struct coproc_engine *engine)

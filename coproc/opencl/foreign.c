@@ -21,16 +21,38 @@ static void foreign_unknown(cl_uint count, const cl_event *list)
     }
 }
 
-void foreign_begin(struct foreign *foreign, cl_command_queue native, cl_uint count,
-                   const cl_event *list, struct memory *memory, uint64_t offset, uint64_t size,
-                   unsigned access)
+/* Until the call's place has come; or the user event for which the driver shall wait instead. */
+static cl_event foreign_wait(struct coproc_command *command, cl_context context)
+{
+    struct work *work = work_of(command);
+    cl_int error;
+    bool come = coproc_wait_submitted(command);
+    if (come && !coproc_command_wait_failed(command))
+        return NULL;
+    cl_event gate = real->clCreateUserEvent(context, &error);
+    if (!gate)
+        return NULL;
+    work->foreign.gate = gate;
+    if (come) { /* the driver's own event shall fail as well */
+        real->clSetUserEventStatus(gate, CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST);
+        return gate;
+    }
+    int expected = FOREIGN_WAITS;
+    if (!atomic_compare_exchange_strong(&work->foreign.state, &expected, FOREIGN_GATED))
+        foreign_open(command); /* its place has come meanwhile */
+    return gate;
+}
+
+/* The command of the call, or NULL when the driver is to refuse it or the queue is not ours. */
+static struct coproc_command *foreign_new(struct foreign *foreign, cl_command_queue native,
+                                          cl_uint count, const cl_event *list, unsigned flags)
 {
     static const cl_event no_event;
     struct queue *queue = queue_find(native);
     *foreign = (struct foreign){.queue = queue, .event = &foreign->native};
     if (!queue) {
         foreign_unknown(count, list);
-        return;
+        return NULL;
     }
     switch (waits_judge(queue->context, count, list)) {
     case WAITS_GOOD:
@@ -38,39 +60,50 @@ void foreign_begin(struct foreign *foreign, cl_command_queue native, cl_uint cou
     case WAITS_EMPTY_LIST: /* the driver says what it says to that */
         foreign->count = count;
         foreign->list = list;
-        return;
+        return NULL;
     default: /* one event too few: of another context or none at all */
         foreign->count = 1;
         foreign->list = &no_event;
-        return;
+        return NULL;
     }
-    unsigned flags =
-        COPROC_INLINE | COPROC_HOST_VISIBLE | (memory ? memory_flags(memory) : COPROC_UNKNOWN);
-    struct coproc_command *command = foreign->command =
-        coproc_command_new(engine, queue->stream, flags, "call");
-    struct work *work = work_of(command);
-    work->kind = WORK_FOREIGN;
-    work->station = queue->station;
-    if (memory)
-        memory_access(command, memory, offset, size, access);
+    flags |= COPROC_INLINE | COPROC_HOST_VISIBLE;
+    struct coproc_command *command = coproc_command_new(engine, queue->stream, flags, "call");
+    foreign->command = command;
+    work_of(command)->kind = WORK_FOREIGN;
+    work_of(command)->station = queue->station;
     waits_add(command, count, list);
-    cl_int error;
-    if (coproc_command_gated(command))
-        work->foreign.gate = real->clCreateUserEvent(queue->context, &error);
-    cl_event gate = work->foreign.gate;
-    coproc_command_enqueue(command);
-    if (!gate) {
-        coproc_wait_submitted(command);
-        if (!coproc_command_wait_failed(command))
-            return;
-        /* The driver's own event shall fail as well. */
-        gate = work->foreign.gate = real->clCreateUserEvent(queue->context, &error);
-        if (gate)
-            real->clSetUserEventStatus(gate, CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST);
-    }
+    return command;
+}
+
+static void foreign_place(struct foreign *foreign)
+{
+    coproc_command_enqueue(foreign->command);
+    cl_event gate = foreign_wait(foreign->command, foreign->queue->context);
+    if (!gate)
+        return;
     foreign->wait[0] = gate;
     foreign->count = 1;
     foreign->list = foreign->wait;
+}
+
+void foreign_begin(struct foreign *foreign, cl_command_queue native, cl_uint count,
+                   const cl_event *list, unsigned flags)
+{
+    if (foreign_new(foreign, native, count, list, flags | COPROC_UNKNOWN))
+        foreign_place(foreign);
+}
+
+void foreign_begin_memory(struct foreign *foreign, cl_command_queue native, cl_uint count,
+                          const cl_event *list, struct memory *memory, uint64_t offset,
+                          uint64_t size, unsigned access)
+{
+    unsigned flags = memory ? memory_flags(memory) : COPROC_UNKNOWN;
+    struct coproc_command *command = foreign_new(foreign, native, count, list, flags);
+    if (!command)
+        return;
+    if (memory)
+        memory_access(command, memory, offset, size, access);
+    foreign_place(foreign);
 }
 
 /* The driver has refused the call: its command ends as if it had not been. */

@@ -16,8 +16,8 @@ void *layer_clEnqueueMapBuffer(cl_command_queue native, cl_mem buffer, cl_bool b
     struct memory *memory = memory_find(buffer);
     cl_int error = CL_SUCCESS;
     bool writes = flags & (CL_MAP_WRITE | CL_MAP_WRITE_INVALIDATE_REGION);
-    foreign_begin(&foreign, native, count, list, memory, offset, size,
-                  COPROC_READ | (writes ? COPROC_WRITE : 0));
+    foreign_begin_memory(&foreign, native, count, list, memory, offset, size,
+                         COPROC_READ | (writes ? COPROC_WRITE : 0));
     void *mapped = real->clEnqueueMapBuffer(native, buffer, blocking, flags, offset, size,
                                             foreign.count, foreign.list, foreign.event, &error);
     error = foreign_end(&foreign, error, blocking, CL_COMMAND_MAP_BUFFER, event);
@@ -33,7 +33,7 @@ void *layer_clEnqueueMapImage(cl_command_queue native, cl_mem image, cl_bool blo
 {
     struct foreign foreign;
     cl_int error = CL_SUCCESS;
-    foreign_begin(&foreign, native, count, list, NULL, 0, 0, 0);
+    foreign_begin(&foreign, native, count, list, 0);
     void *mapped =
         real->clEnqueueMapImage(native, image, blocking, flags, origin, region, row_pitch,
                                 slice_pitch, foreign.count, foreign.list, foreign.event, &error);
@@ -48,8 +48,8 @@ cl_int layer_clEnqueueUnmapMemObject(cl_command_queue native, cl_mem object, voi
 {
     struct foreign foreign;
     struct memory *memory = memory_find(object);
-    foreign_begin(&foreign, native, count, list, memory, 0, memory ? memory->size : 0,
-                  COPROC_READ | COPROC_WRITE);
+    foreign_begin_memory(&foreign, native, count, list, memory, 0, memory ? memory->size : 0,
+                         COPROC_READ | COPROC_WRITE);
     cl_int error = real->clEnqueueUnmapMemObject(native, object, mapped, foreign.count,
                                                  foreign.list, foreign.event);
     return foreign_end(&foreign, error, false, CL_COMMAND_UNMAP_MEM_OBJECT, event);
@@ -64,7 +64,7 @@ cl_int layer_clEnqueueUnmapMemObject(cl_command_queue native, cl_mem object, voi
                         cl_event *event)                                                           \
     {                                                                                              \
         struct foreign foreign;                                                                    \
-        foreign_begin(&foreign, native, count, list, NULL, 0, 0, 0);                               \
+        foreign_begin(&foreign, native, count, list, 0);                                           \
         cl_int error = real->name(native, ARGUMENTS, foreign.count, foreign.list, foreign.event);  \
         return foreign_end(&foreign, error, blocking, type, event);                                \
     }
@@ -166,7 +166,7 @@ cl_int layer_clEnqueueMarkerWithWaitList(cl_command_queue native, cl_uint count,
     struct foreign foreign;
     if (marker_enqueue(native, COPROC_MARKER, CL_COMMAND_MARKER, count, list, event))
         return CL_SUCCESS;
-    foreign_begin(&foreign, native, count, list, NULL, 0, 0, 0);
+    foreign_begin(&foreign, native, count, list, COPROC_MARKER);
     return foreign_end(
         &foreign,
         real->clEnqueueMarkerWithWaitList(native, foreign.count, foreign.list, foreign.event),
@@ -179,7 +179,7 @@ cl_int layer_clEnqueueBarrierWithWaitList(cl_command_queue native, cl_uint count
     struct foreign foreign;
     if (marker_enqueue(native, COPROC_BARRIER, CL_COMMAND_BARRIER, count, list, event))
         return CL_SUCCESS;
-    foreign_begin(&foreign, native, count, list, NULL, 0, 0, 0);
+    foreign_begin(&foreign, native, count, list, COPROC_BARRIER);
     return foreign_end(
         &foreign,
         real->clEnqueueBarrierWithWaitList(native, foreign.count, foreign.list, foreign.event),
@@ -191,7 +191,7 @@ cl_int layer_clEnqueueMarker(cl_command_queue native, cl_event *event)
     struct foreign foreign;
     if (event && marker_enqueue(native, COPROC_MARKER, CL_COMMAND_MARKER, 0, NULL, event))
         return CL_SUCCESS;
-    foreign_begin(&foreign, native, 0, NULL, NULL, 0, 0, 0);
+    foreign_begin(&foreign, native, 0, NULL, COPROC_MARKER);
     return foreign_end(&foreign, real->clEnqueueMarker(native, event ? foreign.event : NULL), false,
                        CL_COMMAND_MARKER, event);
 }

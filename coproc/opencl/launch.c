@@ -141,7 +141,7 @@ cl_int layer_clEnqueueNDRangeKernel(cl_command_queue native, cl_kernel native_ke
         return CL_SUCCESS;
     }
     struct foreign foreign;
-    foreign_begin(&foreign, native, count, list, NULL, 0, 0, 0);
+    foreign_begin(&foreign, native, count, list, 0);
     cl_int error = real->clEnqueueNDRangeKernel(native, native_kernel, dimensions, offset, global,
                                                 local, foreign.count, foreign.list, foreign.event);
     return foreign_end(&foreign, error, false, CL_COMMAND_NDRANGE_KERNEL, event);
@@ -160,7 +160,7 @@ cl_int layer_clEnqueueTask(cl_command_queue native, cl_kernel native_kernel, cl_
         return CL_SUCCESS;
     }
     struct foreign foreign;
-    foreign_begin(&foreign, native, count, list, NULL, 0, 0, 0);
+    foreign_begin(&foreign, native, count, list, 0);
     cl_int error =
         real->clEnqueueTask(native, native_kernel, foreign.count, foreign.list, foreign.event);
     return foreign_end(&foreign, error, false, CL_COMMAND_TASK, event);

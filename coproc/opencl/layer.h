@@ -194,7 +194,7 @@ enum work_kind {
     WORK_UNMAP,
     WORK_FOREIGN
 };
-enum foreign_state { FOREIGN_WAITS, FOREIGN_FIRED, FOREIGN_CANCELLED };
+enum foreign_state { FOREIGN_WAITS, FOREIGN_GATED, FOREIGN_FIRED, FOREIGN_CANCELLED };
 
 struct event;
 
@@ -256,6 +256,9 @@ enum waits { WAITS_GOOD, WAITS_EMPTY_LIST, WAITS_BAD_EVENT, WAITS_BAD_CONTEXT };
 enum waits waits_judge(cl_context context, cl_uint count, const cl_event *list);
 void waits_add(struct coproc_command *command, cl_uint count, const cl_event *list);
 
+/* Sets the driver's user event of a call whose place has come. */
+void foreign_open(struct coproc_command *command);
+
 /* ---- calls that the driver judges: foreign.c ----------------------------------------------------
  */
 
@@ -268,10 +271,12 @@ struct foreign {
 };
 
 /* Before and after a call of the driver on the application's queue. `memory` NULL: accesses are not
- * known. */
+ * known. `flags`: of the engine's, for markers and barriers. */
 void foreign_begin(struct foreign *foreign, cl_command_queue queue, cl_uint count,
-                   const cl_event *list, struct memory *memory, uint64_t offset, uint64_t size,
-                   unsigned access);
+                   const cl_event *list, unsigned flags);
+void foreign_begin_memory(struct foreign *foreign, cl_command_queue queue, cl_uint count,
+                          const cl_event *list, struct memory *memory, uint64_t offset,
+                          uint64_t size, unsigned access);
 cl_int foreign_end(struct foreign *foreign, cl_int error, bool blocking, cl_command_type type,
                    cl_event *event);
 

@@ -58,21 +58,28 @@ static cl_int launch(struct work *work, cl_command_queue lane, cl_event *native)
         work->launch.local_given ? work->launch.local : NULL, 0, NULL, native);
 }
 
+void foreign_open(struct coproc_command *command)
+{
+    real->clSetUserEventStatus(work_of(command)->foreign.gate,
+                               coproc_command_wait_failed(command)
+                                   ? CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST
+                                   : CL_COMPLETE);
+}
+
 /* A call whose place in the order has come: the driver has it already, behind this gate, or the
  * caller is waiting. */
 static int foreign_fire(struct coproc_command *command)
 {
-    struct work *work = work_of(command);
-    int expected = FOREIGN_WAITS;
-    if (!atomic_compare_exchange_strong(&work->foreign.state, &expected, FOREIGN_FIRED)) {
-        coproc_command_done(command, 0); /* the driver refused it meanwhile */
-        return 0;
+    switch (atomic_exchange(&work_of(command)->foreign.state, FOREIGN_FIRED)) {
+    case FOREIGN_GATED:
+        foreign_open(command);
+        break;
+    case FOREIGN_CANCELLED:
+        coproc_command_done(command, 0); /* the driver has refused it meanwhile */
+        break;
+    default:
+        break;
     }
-    if (work->foreign.gate)
-        real->clSetUserEventStatus(work->foreign.gate,
-                                   coproc_command_wait_failed(command)
-                                       ? CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST
-                                       : CL_COMPLETE);
     return 0;
 }
 

@@ -71,7 +71,7 @@ cl_int layer_clEnqueueReadBuffer(cl_command_queue native, cl_mem buffer, cl_bool
     if (!range_good(queue, memory, offset, size) || !host || (memory->flags & NO_READ) ||
         waits_judge(queue->context, count, list) != WAITS_GOOD) {
         struct foreign foreign;
-        foreign_begin(&foreign, native, count, list, NULL, 0, 0, 0);
+        foreign_begin(&foreign, native, count, list, 0);
         cl_int error = real->clEnqueueReadBuffer(native, buffer, blocking, offset, size, host,
                                                  foreign.count, foreign.list, foreign.event);
         return foreign_end(&foreign, error, blocking, CL_COMMAND_READ_BUFFER, event);
@@ -112,7 +112,7 @@ cl_int layer_clEnqueueWriteBuffer(cl_command_queue native, cl_mem buffer, cl_boo
     if (!range_good(queue, memory, offset, size) || !host || (memory->flags & NO_WRITE) ||
         waits_judge(queue->context, count, list) != WAITS_GOOD) {
         struct foreign foreign;
-        foreign_begin(&foreign, native, count, list, NULL, 0, 0, 0);
+        foreign_begin(&foreign, native, count, list, 0);
         cl_int error = real->clEnqueueWriteBuffer(native, buffer, blocking, offset, size, host,
                                                   foreign.count, foreign.list, foreign.event);
         return foreign_end(&foreign, error, blocking, CL_COMMAND_WRITE_BUFFER, event);
@@ -151,7 +151,7 @@ cl_int layer_clEnqueueCopyBuffer(cl_command_queue native, cl_mem source, cl_mem 
         copies_itself(source_memory, target_memory, from, to, size) ||
         waits_judge(queue->context, count, list) != WAITS_GOOD) {
         struct foreign foreign;
-        foreign_begin(&foreign, native, count, list, NULL, 0, 0, 0);
+        foreign_begin(&foreign, native, count, list, 0);
         cl_int error = real->clEnqueueCopyBuffer(native, source, target, from, to, size,
                                                  foreign.count, foreign.list, foreign.event);
         return foreign_end(&foreign, error, false, CL_COMMAND_COPY_BUFFER, event);
@@ -187,7 +187,7 @@ cl_int layer_clEnqueueFillBuffer(cl_command_queue native, cl_mem buffer, const v
         !pattern_good(pattern, pattern_size, offset, size) ||
         waits_judge(queue->context, count, list) != WAITS_GOOD) {
         struct foreign foreign;
-        foreign_begin(&foreign, native, count, list, NULL, 0, 0, 0);
+        foreign_begin(&foreign, native, count, list, 0);
         cl_int error = real->clEnqueueFillBuffer(native, buffer, pattern, pattern_size, offset,
                                                  size, foreign.count, foreign.list, foreign.event);
         return foreign_end(&foreign, error, false, CL_COMMAND_FILL_BUFFER, event);
