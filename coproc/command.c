@@ -163,8 +163,9 @@ static void window_wait(struct coproc_engine *engine, struct coproc_device *devi
         limit = engine->settings.window_low;
         uint32_t seen = device->window.word;
         device->window_waiters++;
+        unsigned spin_us = executor_spin_us(device);
         engine_leave(engine);
-        bell_wait(&device->window, seen, engine->settings.spin_us);
+        bell_wait(&device->window, seen, spin_us);
         engine_enter(engine);
         device->window_waiters--;
     }

@@ -33,6 +33,17 @@ void *engine_memory(struct coproc_engine *engine, size_t size)
     return slab + 1;
 }
 
+/* The lock is held for less than it takes to wake a thread: who finds it taken polls first. */
+static void lock_init(struct coproc_engine *engine)
+{
+    pthread_mutexattr_t adaptive;
+    pthread_mutexattr_init(&adaptive);
+    pthread_mutexattr_settype(&adaptive, PTHREAD_MUTEX_ADAPTIVE_NP);
+    pthread_mutex_init(&engine->lock, &adaptive);
+    pthread_mutex_init(&engine->stage_lock, &adaptive);
+    pthread_mutexattr_destroy(&adaptive);
+}
+
 struct coproc_engine *coproc_engine_new(const struct coproc_settings *settings)
 {
     struct coproc_engine *engine = calloc(1, sizeof *engine);
@@ -44,8 +55,7 @@ struct coproc_engine *coproc_engine_new(const struct coproc_settings *settings)
         engine->settings.window_low = COPROC_WINDOW_LOW;
     }
     COPROC_ASSERT(engine->settings.window_low <= engine->settings.window_high);
-    pthread_mutex_init(&engine->lock, NULL);
-    pthread_mutex_init(&engine->stage_lock, NULL);
+    lock_init(engine);
     engine->executed_end = &engine->executed;
     engine->notices_end = &engine->notices;
     engine->burials_end = &engine->burials;
@@ -86,8 +96,7 @@ void coproc_engine_free(struct coproc_engine *engine)
 
 void coproc_engine_forked(struct coproc_engine *engine)
 {
-    pthread_mutex_init(&engine->lock, NULL);
-    pthread_mutex_init(&engine->stage_lock, NULL);
+    lock_init(engine);
     engine->forked = true;
 }
 

@@ -137,6 +137,9 @@ struct coproc_device {
     unsigned pending; /* enqueued and not executed, gates and inline ones left out */
     unsigned watched; /* of these: on a lane */
     unsigned window_waiters;
+    struct coproc_command *submitting; /* the driver has it right now, in this thread: */
+    pthread_t submitter;
+    bool runs_inside; /* the last command was run inside submit: nobody else needs the processor */
     _Atomic unsigned live; /* not retired */
     struct coproc_device *next, *ring_next;
 };
@@ -294,6 +297,8 @@ void executor_chain(struct coproc_command *command, const struct coproc_command 
 /* Whether all that the command waits for is on one lane: then it may follow there. */
 void executor_chain_check(struct coproc_command *command);
 void executor_urge(struct coproc_command *command);
+/* How long it is worth polling for the coprocessor. NULL: not for one. */
+unsigned executor_spin_us(const struct coproc_device *device);
 
 /* ---- trace.c
  * -------------------------------------------------------------------------------------------------------------------

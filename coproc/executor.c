@@ -18,6 +18,12 @@ static void ring_later(struct coproc_device *device)
     device->engine->ring_devices = device;
 }
 
+/* A driver with threads of its own needs the processors that polling would take. */
+unsigned executor_spin_us(const struct coproc_device *device)
+{
+    return device && device->runs_inside ? device->engine->settings.spin_us : 0;
+}
+
 void executor_kick(struct coproc_device *device)
 {
     ring_later(device);
@@ -141,11 +147,14 @@ static void submit(struct coproc_device *device, struct coproc_command *command,
     if (engine->trace)
         command->submitted_ns = engine_now_ns();
     coproc_command_ref(command);
+    device->submitting = command;
+    device->submitter = pthread_self();
     engine_leave(engine);
     int status = device->driver.submit(device->driver.context, command, lane);
     if (status < 0)
         coproc_command_done(command, status);
     engine_enter(engine);
+    device->submitting = NULL;
     command_unref_locked(command);
 }
 
@@ -176,8 +185,9 @@ void *executor_run(void *argument)
     while (!device->stop) {
         uint32_t seen = device->bell.word;
         executor_pump(device, false);
+        unsigned spin_us = executor_spin_us(device);
         engine_leave(engine);
-        bell_wait(&device->bell, seen, engine->settings.spin_us);
+        bell_wait(&device->bell, seen, spin_us);
         engine_enter(engine);
     }
     engine_leave(engine);
@@ -202,6 +212,8 @@ void coproc_command_done(struct coproc_command *command, int status)
         COPROC_ASSERT(device->lanes[command->lane].depth > 0 && device->watched > 0);
         device->lanes[command->lane].depth--;
         device->watched--;
+        device->runs_inside =
+            device->submitting == command && pthread_equal(device->submitter, pthread_self());
         if (!device->pumping &&
             (device->places[PLACE_READY].first || device->places[PLACE_URGENT].first ||
              device->places[PLACE_CHAIN].first))

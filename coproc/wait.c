@@ -94,8 +94,9 @@ static void progress_wait(struct coproc_engine *engine, struct coproc_device *de
     engine->waiters++;
     if (device && device->places[PLACE_URGENT].first)
         executor_pump(device, true);
+    unsigned spin_us = executor_spin_us(device);
     engine_leave(engine);
-    bell_wait(&engine->progress, seen, engine->settings.spin_us);
+    bell_wait(&engine->progress, seen, spin_us);
     engine_enter(engine);
     engine->waiters--;
 }

@@ -16,7 +16,7 @@ const cl_icd_dispatch *real;
 struct coproc_engine *engine;
 static cl_icd_dispatch driver; /* a copy: ours may be longer than the loader's */
 
-#define SPIN_US 20
+#define SPIN_US 100
 
 CL_API_ENTRY __attribute__((visibility("default"))) cl_int CL_API_CALL
 clGetLayerInfo(cl_layer_info name, size_t room, void *value, size_t *size_ret)
