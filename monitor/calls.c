@@ -17,6 +17,7 @@
 
 #include "monitor/active.h"
 #include "monitor/context.h"
+#include "monitor/direct_read.h"
 #include "monitor/fatal.h"
 #include "monitor/fdguard.h"
 #include "monitor/memory_calls.h"
@@ -61,6 +62,14 @@ static void class_slow(uint64_t number, void *classes)
         ((uint8_t *)classes)[number] = CLASS_SLOW;
 }
 
+/* What threads on several nodes make necessary. */
+static void classes_share(uint8_t *classes)
+{
+    timed_call_each(class_slow, classes); /* threads that wait can be asked to move */
+    classes[SYS_read] = classes[SYS_pread64] = CLASS_READ;
+    classes[SYS_readv] = classes[SYS_preadv] = classes[SYS_preadv2] = CLASS_SLOW;
+}
+
 const uint8_t *call_classes_home(void)
 {
     static uint8_t classes[CLASS_COUNT]; /* beyond the table: direct, for the kernel to refuse */
@@ -76,7 +85,7 @@ const uint8_t *call_classes_home(void)
     if (!session_shared())
         classes[SYS_sched_getaffinity] = classes[SYS_sched_setaffinity] = CLASS_DIRECT;
     else
-        timed_call_each(class_slow, classes); /* threads that wait can be asked to move */
+        classes_share(classes);
     made = true;
     return classes;
 }
@@ -301,6 +310,8 @@ long call_handle(struct thread *thread, uint64_t number, const uint64_t a[6], st
         return timed_call(thread, number, a);
     if (number == SYS_futex)
         return futex_call(a);
+    if (direct_read_is(number))
+        return direct_read(number, a);
     if (row->place != CALL_EMULATED)
         return raw(number, a);
     bool handled = false;

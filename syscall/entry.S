@@ -97,6 +97,8 @@ other:
         je      class_path0
         cmp     $CLASS_FUTEX, %r11d
         je      class_futex
+        cmp     $CLASS_READ, %r11d
+        je      class_read
         cmp     $CLASS_PATH1, %r11d
         jne     other_slow
 HIDDEN(entry_probe0_path1)
@@ -136,6 +138,12 @@ class_futex:
         cmp     $10, %r11d
         je      other_direct
         jmp     other_slow
+class_read:
+        mov     %esi, %r11d
+        or      %edx, %r11d
+        test    $511, %r11d
+        jz      other_slow
+        jmp     other_direct
 class_fd:
         cmp     %gs:THREAD_FD_FLOOR, %edi
         jae     other_slow

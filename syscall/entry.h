@@ -13,6 +13,7 @@
 #define CLASS_PATH1  3 /* the same for the second argument */
 #define CLASS_FD     4 /* direct, unless the descriptor in the first argument is one of ours */
 #define CLASS_FUTEX  5 /* direct, unless the kernel writes the word in the operation of the second argument */
+#define CLASS_READ   6 /* direct, unless address and size (arguments 1 and 2) are whole sectors: it may pass the page cache */
 
 /* struct registers: offsets of the general registers, in the order of <sys/ucontext.h>. */
 #define REGISTERS_R8    0
