@@ -52,8 +52,9 @@ static const struct {
     {SYS_open, CLASS_PATH0},      {SYS_stat, CLASS_PATH0},       {SYS_lstat, CLASS_PATH0},
     {SYS_readlink, CLASS_PATH0},  {SYS_openat, CLASS_PATH1},     {SYS_newfstatat, CLASS_PATH1},
     {SYS_readlinkat, CLASS_PATH1}, {SYS_openat2, CLASS_PATH1},   {SYS_statx, CLASS_PATH1},
-    {SYS_close, CLASS_FD},
-    {SYS_fcntl, CLASS_DIRECT},    {SYS_getcpu, CLASS_DIRECT},      {SYS_futex, CLASS_FUTEX},
+    {SYS_close, CLASS_FD},        {SYS_fstat, CLASS_FD},         {SYS_fcntl, CLASS_FD},
+    {SYS_dup, CLASS_FD},          {SYS_lseek, CLASS_FD},         {SYS_ioctl, CLASS_FD},
+    {SYS_getcpu, CLASS_DIRECT},      {SYS_futex, CLASS_FUTEX},
 };
 
 static void class_slow(uint64_t number, void *classes)
@@ -151,6 +152,9 @@ static long stat_call(uint64_t number, const uint64_t a[6])
 {
     char path[PATH_MAX], exe[PATH_MAX];
     unsigned at = number == SYS_stat || number == SYS_lstat ? 0 : 1;
+    uint8_t first;
+    if (at == 1 && descriptor_is_ours((unsigned)a[0]) && user_copy(&first, (const void *)a[1], 1) == 0 && first != '/')
+        return -EBADF;
     bool link = number == SYS_lstat || (number == SYS_newfstatat && (a[3] & AT_SYMLINK_NOFOLLOW)) ||
                 (number == SYS_statx && (a[2] & AT_SYMLINK_NOFOLLOW));
     if (link || !path_special(a, at, path) || !view_exe_of(path, exe, sizeof exe))
@@ -306,6 +310,8 @@ long call_handle(struct thread *thread, uint64_t number, const uint64_t a[6], st
         return thread_call(thread, number, a, registers);
     if (number == SYS_rt_sigtimedwait)
         return signal_call_wait(thread, a);
+    if (call_classes_home()[number] == CLASS_FD && descriptor_is_ours((unsigned)a[0]))
+        return -EBADF;
     if (timed_call_is(number, a))
         return timed_call(thread, number, a);
     if (number == SYS_futex)

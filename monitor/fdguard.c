@@ -1,6 +1,6 @@
 /*
- * Descriptors of the monitor, kept in the last part below RLIMIT_NOFILE: the kernel hands out the lowest number that is
- * free, so a program gets there only when it has opened all others.
+ * Descriptors of the monitor, kept above the program's limit where the hard limit leaves room, or else in the last part below
+ * it: the kernel hands out the lowest number that is free, so a program gets there only when it has opened all others.
  */
 #include "monitor/fdguard.h"
 
@@ -12,6 +12,8 @@
 #include "runtime/descriptor.h"
 
 #define GUARDED_MAX 4096u
+#define GUARDED_MIN 256u
+#define FLOOR_MIN   1024u
 #define FLOOR_MAX   (1u << 20) /* a descriptor table up to there costs 8 MiB */
 
 static unsigned fd_floor;
@@ -21,6 +23,11 @@ void fdguard_initialise(void)
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
         limit.rlim_cur = 1024;
+    if (limit.rlim_cur + GUARDED_MIN <= limit.rlim_max && limit.rlim_cur <= FLOOR_MAX) {
+        fd_floor = limit.rlim_cur > FLOOR_MIN ? (unsigned)limit.rlim_cur : FLOOR_MIN;
+        if (fd_floor + GUARDED_MIN <= limit.rlim_max)
+            return; /* beyond what the program may use */
+    }
     unsigned usable = limit.rlim_cur > FLOOR_MAX ? FLOOR_MAX : (unsigned)limit.rlim_cur;
     unsigned guarded = usable / 4 > GUARDED_MAX ? GUARDED_MAX : usable / 4;
     fd_floor = usable - guarded;

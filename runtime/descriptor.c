@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define WORD_BITS 64u
@@ -23,13 +24,29 @@ static void unmark(unsigned fd)
     __atomic_fetch_and(&marks[fd / WORD_BITS], ~(1ul << fd % WORD_BITS), __ATOMIC_SEQ_CST);
 }
 
+/* A copy of `fd` at `floor` or above, also where that is beyond the program's own limit. */
+static int copy_above(int fd, int floor)
+{
+    int raised = fcntl(fd, F_DUPFD_CLOEXEC, floor);
+    struct rlimit limit, open;
+    if (raised >= 0 || (errno != EINVAL && errno != EMFILE) || getrlimit(RLIMIT_NOFILE, &limit) != 0 ||
+        limit.rlim_cur == limit.rlim_max)
+        return raised < 0 ? -errno : raised;
+    open = (struct rlimit){limit.rlim_max, limit.rlim_max};
+    if (setrlimit(RLIMIT_NOFILE, &open) != 0)
+        return -errno;
+    raised = fcntl(fd, F_DUPFD_CLOEXEC, floor);
+    int error = errno;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    return raised < 0 ? -error : raised;
+}
+
 int descriptor_raise(int fd, int floor)
 {
     if (fd < 0 || floor == 0)
         return fd;
     if (fd < floor) {
-        int raised = fcntl(fd, F_DUPFD_CLOEXEC, floor);
-        int result = raised < 0 ? -errno : raised;
+        int result = copy_above(fd, floor);
         close(fd);
         if (result < 0)
             return result;

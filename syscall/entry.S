@@ -103,6 +103,8 @@ other:
         jne     other_slow
 HIDDEN(entry_probe0_path1)
         movzbl  (%rsi), %r11d           /* faults: the handler goes on at other_direct, the kernel says EFAULT */
+        test    %r11d, %r11d
+        jz      class_fd                /* the descriptor itself */
         cmp     $'/', %r11d
         jne     other_direct
 HIDDEN(entry_probe1_path1)

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include "behaviour.h"
 
@@ -22,6 +23,7 @@ int main(void)
 {
     pthread_t thread;
     struct rlimit limit = {40, 40};
+    struct stat status;
     int fd = open("/dev/zero", O_RDONLY);
     CHECK0(pthread_create(&thread, NULL, run, &fd));
     CHECK0(pthread_join(thread, NULL));
@@ -31,5 +33,9 @@ int main(void)
         opened++;
     CHECK(errno == EMFILE);
     printf("%d from %d\n", opened, fd);
+    for (int i = 0; i < 40; i++)
+        close(i + 3);
+    for (int i = 3; i < 70000; i++) /* nothing that the program has not opened */
+        CHECK(fcntl(i, F_GETFD) == -1 && fstat(i, &status) == -1 && lseek(i, 0, SEEK_CUR) == -1 && errno == EBADF);
     return 0;
 }
