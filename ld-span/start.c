@@ -47,6 +47,7 @@ void monitor_prepare(const struct span_options *options)
     configuration.follow = !options->no_follow;
     configuration.balance = !options->no_balance;
     configuration.best_effort = options->best_effort;
+    configuration.executed = options->executed != NULL;
     configuration.insecure = options->insecure;
     configuration.verbose = options->verbose;
     configuration.statistics = options->stats;

@@ -33,6 +33,7 @@
 #include "monitor/view.h"
 #include "runtime/channel.h"
 #include "runtime/pager.h"
+#include "runtime/userfault.h"
 
 #define AVOID_FIRST_NS 2000000000u
 
@@ -236,10 +237,15 @@ void session_prepare(const struct session_configuration *wanted)
         span_fatal("getrandom: %s", strerror(errno));
     if (configuration.peer_count)
         peers_probe();
+    userfault_device_keep((int)fdguard_floor());
     if (node_count > 1 && pager_probe(why) < 0) {
-        if (!configuration.best_effort)
+        /* What the program executes with fewer rights than it has itself runs all the same, and says nothing. */
+        if (!configuration.best_effort && !configuration.executed)
             span_fatal("%s", why);
-        span_warn("%s; going on with one node", why);
+        if (configuration.executed)
+            span_verbose("%s; going on with one node", why);
+        else
+            span_warn("%s; going on with one node", why);
         node_count = 1;
     }
     unsigned cpus[NODES_MAX];

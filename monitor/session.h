@@ -25,6 +25,7 @@ struct session_configuration {
     char peers[NODES_MAX][SESSION_ADDRESS_BYTES];
     enum session_place place;
     bool pin, patch, follow, balance, best_effort, insecure, verbose;
+    bool executed; /* by a program of a session, not by the user */
     bool statistics;
     char statistics_file[256]; /* empty: stderr */
     char key_file[256];        /* empty: none */

@@ -26,6 +26,7 @@
 #include "monitor/view.h"
 #include "runtime/channel.h"
 #include "runtime/heap.h"
+#include "runtime/userfault.h"
 
 /* Two ends of a TCP connection over loopback. */
 static int tcp_pair(int pair[2], char why[WIRE_MESSAGE_BYTES])
@@ -73,17 +74,20 @@ static _Noreturn void peer_begin(const struct session_node *node, unsigned numbe
         if (signal != SIGKILL && signal != SIGSTOP)
             syscall(SYS_rt_sigaction, signal, &plain, NULL, sizeof plain.mask);
     }
-    /* Only the two ends and the way to tell the user are kept. */
+    /* Only the two ends, userfaultfd's device and the way to tell the user are kept. */
     int null = open("/dev/null", O_RDWR);
     dup2(null, 0);
     dup2(null, 1);
-    int keep[2] = {fcntl(engine_fd, F_DUPFD_CLOEXEC, 3), fcntl(thread_socket, F_DUPFD_CLOEXEC, 3)};
-    int low = keep[0] < keep[1] ? keep[0] : keep[1], high = keep[0] < keep[1] ? keep[1] : keep[0];
-    if (low > 3)
-        syscall(SYS_close_range, 3, low - 1, 0);
-    if (high > low + 1)
-        syscall(SYS_close_range, low + 1, high - 1, 0);
-    syscall(SYS_close_range, high + 1, ~0u, 0);
+    int keep[] = {engine_fd, thread_socket, userfault_device()};
+    const int count = sizeof keep / sizeof keep[0];
+    for (int i = 0; i < count; i++)
+        keep[i] = fcntl(keep[i], F_DUPFD_CLOEXEC, 3 + count);
+    for (int i = 0; i < count; i++) {
+        close(3 + i);
+        keep[i] = keep[i] < 0 ? -1 : dup3(keep[i], 3 + i, O_CLOEXEC);
+    }
+    syscall(SYS_close_range, 3 + count, ~0u, 0);
+    userfault_device_is(keep[2]);
     munmap((void *)SPAN_ZONE_START, SPAN_ZONE_END - SPAN_ZONE_START);
     sched_setaffinity(0, sizeof node->cpus, &node->cpus);
     clock_processors(view_processor_first(number), node->cpu_count);

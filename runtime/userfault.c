@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/utsname.h>
@@ -25,6 +26,7 @@
 
 #include "runtime/descriptor.h"
 #include "runtime/pager_private.h"
+#include "runtime/userfault.h"
 
 #ifndef USERFAULTFD_IOC_NEW
 #define USERFAULTFD_IOC_NEW _IO(0xAA, 0x00)
@@ -42,6 +44,23 @@
 
 static const uint8_t zero_page[PAGE_BYTES] __attribute__((aligned(PAGE_BYTES)));
 
+static int device = -1; /* kept from the start on; its permission is asked for only when it is opened */
+
+void userfault_device_keep(int fd_floor)
+{
+    device = descriptor_raise(open("/dev/userfaultfd", O_RDWR | O_CLOEXEC), fd_floor);
+}
+
+int userfault_device(void)
+{
+    return device;
+}
+
+void userfault_device_is(int fd)
+{
+    device = fd;
+}
+
 /* The system call where it is allowed, else the device, which has file permissions. */
 static int userfault_descriptor(void)
 {
@@ -49,14 +68,28 @@ static int userfault_descriptor(void)
     if (fd >= 0)
         return (int)fd;
     int error = -errno;
-    int device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
-    if (device < 0)
+    int opened = device >= 0 ? device : open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
+    if (opened < 0)
         return error;
-    fd = ioctl(device, USERFAULTFD_IOC_NEW, O_CLOEXEC | O_NONBLOCK);
-    if (fd >= 0)
-        error = (int)fd;
-    close(device);
-    return error;
+    fd = ioctl(opened, USERFAULTFD_IOC_NEW, O_CLOEXEC | O_NONBLOCK);
+    if (opened != device)
+        close(opened);
+    return fd >= 0 ? (int)fd : error;
+}
+
+/* A process that has changed its identity may not open its memory unless it says that it may be looked at. */
+static int memory_open(void)
+{
+    int fd = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
+    if (fd >= 0 || errno != EACCES)
+        return fd;
+    int dumpable = prctl(PR_GET_DUMPABLE);
+    prctl(PR_SET_DUMPABLE, 1);
+    fd = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
+    int error = errno;
+    prctl(PR_SET_DUMPABLE, dumpable);
+    errno = error;
+    return fd;
 }
 
 static int userfault_kernel_check(char why[WIRE_MESSAGE_BYTES])
@@ -127,7 +160,7 @@ int userfault_open(struct userfault *userfault, int fd_floor, char why[WIRE_MESS
                  "CONFIG_HAVE_ARCH_USERFAULTFD_WP)");
         goto failed;
     }
-    userfault->memory = descriptor_raise(open("/proc/self/mem", O_RDONLY | O_CLOEXEC), fd_floor);
+    userfault->memory = descriptor_raise(memory_open(), fd_floor);
     if (userfault->memory < 0) {
         error = -errno;
         snprintf(why, WIRE_MESSAGE_BYTES, "/proc/self/mem: %s (is /proc mounted?)",
