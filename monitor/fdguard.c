@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "monitor/thread.h"
 #include "runtime/descriptor.h"
 
 #define GUARDED_MAX 4096u
@@ -18,29 +19,47 @@
 
 static unsigned fd_floor;
 
+/* Where ours begin under these limits. */
+static unsigned floor_under(const struct rlimit *limit)
+{
+    if (limit->rlim_cur + GUARDED_MIN <= limit->rlim_max && limit->rlim_cur <= FLOOR_MAX) {
+        unsigned floor = limit->rlim_cur > FLOOR_MIN ? (unsigned)limit->rlim_cur : FLOOR_MIN;
+        if (floor + GUARDED_MIN <= limit->rlim_max)
+            return floor; /* beyond what the program may use */
+    }
+    unsigned usable = limit->rlim_cur > FLOOR_MAX ? FLOOR_MAX : (unsigned)limit->rlim_cur;
+    unsigned guarded = usable / 4 > GUARDED_MAX ? GUARDED_MAX : usable / 4;
+    return usable - guarded;
+}
+
 void fdguard_initialise(void)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        limit.rlim_cur = 1024;
-    if (limit.rlim_cur + GUARDED_MIN <= limit.rlim_max && limit.rlim_cur <= FLOOR_MAX) {
-        fd_floor = limit.rlim_cur > FLOOR_MIN ? (unsigned)limit.rlim_cur : FLOOR_MIN;
-        if (fd_floor + GUARDED_MIN <= limit.rlim_max)
-            return; /* beyond what the program may use */
-    }
-    unsigned usable = limit.rlim_cur > FLOOR_MAX ? FLOOR_MAX : (unsigned)limit.rlim_cur;
-    unsigned guarded = usable / 4 > GUARDED_MAX ? GUARDED_MAX : usable / 4;
-    fd_floor = usable - guarded;
+        limit.rlim_cur = limit.rlim_max = FLOOR_MIN;
+    fd_floor = floor_under(&limit);
+}
+
+static bool floor_tell(struct thread *thread, void *unused)
+{
+    (void)unused;
+    __atomic_store_n(&thread->fd_floor, fd_floor, __ATOMIC_RELEASE);
+    return true;
 }
 
 unsigned fdguard_floor(void)
 {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && fd_floor >= limit.rlim_max) {
+        fd_floor = floor_under(&limit); /* the program has lowered it for good */
+        thread_each(floor_tell, NULL);
+    }
     return fd_floor;
 }
 
 int fdguard_move(int fd)
 {
-    return descriptor_raise(fd, (int)fd_floor);
+    return descriptor_raise(fd, (int)fdguard_floor());
 }
 
 long fdguard_close(unsigned fd)
