@@ -27,7 +27,7 @@ static bool is_heap(uint64_t start, uint64_t end)
     return start < space_brk_now() && end > space_brk_first() && start >= space_brk_first();
 }
 
-/* maps and smaps: the program's zone, in which the kernel knows no heap. */
+/* maps (smaps is dear to read as a whole, and is the kernel's): the program's zone, in which the kernel knows no heap. */
 static void maps_write(FILE *out, const char *own)
 {
     bool keep = false;
@@ -76,7 +76,6 @@ static void stat_write(FILE *out, const char *own)
 
 static const struct view_file files[] = {
     {"maps", "maps", maps_write},
-    {"smaps", "smaps", maps_write},
     {"status", "status", status_write},
     {"stat", "stat", stat_write},
 };
