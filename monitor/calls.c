@@ -368,6 +368,8 @@ long call_handle(struct thread *thread, uint64_t number, const uint64_t a[6], st
     case SYS_sched_setaffinity:
         return affinity_call(thread, number, a);
     case SYS_prctl:
+        if (a[0] == PR_GET_TID_ADDRESS) /* the kernel's is ours */
+            return user_copy((void *)a[1], &thread->clear_tid, sizeof thread->clear_tid) ? -EFAULT : 0;
         return a[0] == PR_SET_SYSCALL_USER_DISPATCH ? -EINVAL : raw(number, a);
     case SYS_exit:
         process_exit_thread(thread, (int)a[0]);
