@@ -16,10 +16,12 @@
 #include "monitor/session.h"
 #include "monitor/space.h"
 #include "monitor/thread.h"
+#include "runtime/descriptor.h"
 #include "syscall/patch.h"
 #include "syscall/site.h"
 
-#define SYSCALL_BYTES 2
+#define SYSCALL_BYTES   2
+#define DESCRIPTORS_FEW 256
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int memory_fd = -1;
@@ -50,6 +52,10 @@ static int memory_write(uint64_t address, const void *bytes, size_t size)
         memory_pid = getpid();
     }
     ssize_t written = memory_fd < 0 ? -1 : pwrite(memory_fd, bytes, size, (off_t)address);
+    if (memory_fd >= 0 && memory_fd < DESCRIPTORS_FEW) { /* the program has left itself not many */
+        descriptor_close(memory_fd);
+        memory_fd = -1;
+    }
     pthread_mutex_unlock(&lock);
     if (written != (ssize_t)size)
         return -EIO;
