@@ -167,7 +167,7 @@ long process_exec(struct thread *thread, int directory, uint64_t path_address, u
     long result = exec_check(directory, path, flags, &ours);
     if (result < 0)
         return result;
-    if (!ours)
+    if (!ours || thread->traced)
         return exec_now(thread, directory, path, (char *const *)argv, envp, flags);
 
     int inherited = -1;

@@ -223,6 +223,7 @@ static void fork_child(struct thread *thread, struct registers *registers, uint6
     thread->clear_tid = flags & CLONE_CHILD_CLEARTID ? child_tid : 0;
     thread->robust_list = 0;
     thread->signal_count = 0;
+    thread->traced = thread->trace_pending = false;
     thread->classes = call_classes_home();
     thread_arm();
     if (stack)

@@ -76,6 +76,8 @@ struct thread {
     struct wire_context *context; /* one context with its XSAVE area, for moving */
     uint8_t *frame;  /* area in which context_resume builds its frame */
     bool foreign; /* another process in our memory (vfork, CLONE_VM without CLONE_THREAD) */
+    bool traced;        /* it has asked its parent to trace it: what it executes runs natively, as the tracer expects */
+    bool trace_pending; /* and the kernel has not been told yet */
     pid_t stranger;          /* of such a process that is not waited for: its pid, and the signal actions of its parent */
     struct process *parents;
     uint64_t set_tid; /* CLONE_CHILD_SETTID: where the child writes its tid before it runs */
