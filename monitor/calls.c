@@ -11,7 +11,6 @@
 #include <linux/futex.h>
 #include <linux/prctl.h>
 #include <string.h>
-#include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -27,6 +26,7 @@
 #include "monitor/shadow.h"
 #include "monitor/signal.h"
 #include "monitor/timed_calls.h"
+#include "monitor/trace.h"
 #include "monitor/user.h"
 #include "monitor/view.h"
 #include "runtime/descriptor.h"
@@ -300,42 +300,12 @@ static long thread_call(struct thread *thread, uint64_t number, const uint64_t a
     }
 }
 
-/* Calls at which a tracer expects its child to stop. */
-static bool stops_traced(uint64_t number)
-{
-    return number == SYS_kill || number == SYS_tkill || number == SYS_tgkill || number == SYS_rt_sigqueueinfo ||
-           number == SYS_rt_tgsigqueueinfo || number == SYS_execve || number == SYS_execveat;
-}
-
-/*
- * PTRACE_TRACEME is put off to the next call at which the tracer waits for a stop: each dispatched call is a signal and would
- * be one more stop, and a debugger that has used vfork is not there to see it.
- */
-static long trace_me(struct thread *thread)
-{
-    if (thread->traced)
-        return -EPERM;
-    static uint8_t all_slow[CLASS_COUNT];
-    memset(all_slow, CLASS_SLOW, sizeof all_slow);
-    thread->traced = thread->trace_pending = true;
-    thread->classes = all_slow;
-    return 0;
-}
-
-static void trace_begin(struct thread *thread)
-{
-    thread->trace_pending = false;
-    thread->classes = call_classes_home();
-    syscall(SYS_ptrace, PTRACE_TRACEME, 0, 0, 0);
-}
-
 long call_handle(struct thread *thread, uint64_t number, const uint64_t a[6], struct registers *registers)
 {
     if (number >= CALL_COUNT)
         return raw(number, a);
     const struct call_row *row = &call_table[number];
-    if (thread->trace_pending && stops_traced(number))
-        trace_begin(thread);
+    trace_call(thread, number);
     if (row->place == CALL_REFUSED)
         return -(long)row->error;
     if (row->place == CALL_THREAD)
@@ -358,7 +328,7 @@ long call_handle(struct thread *thread, uint64_t number, const uint64_t a[6], st
         return result;
     switch (number) {
     case SYS_ptrace:
-        return a[0] == PTRACE_TRACEME ? trace_me(thread) : raw(number, a);
+        return a[0] == 0 /* PTRACE_TRACEME */ ? trace_me(thread) : raw(number, a);
     case SYS_restart_syscall:
         return timed_call_again(thread, a);
     case SYS_open:

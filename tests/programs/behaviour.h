@@ -50,16 +50,16 @@ static inline volatile int *nowhere(void)
 }
 
 /*
- * Asks the session to move thread `tid` to `node` and waits until it was asked; nothing when the program runs natively or on
- * one node. Static programs and musl's have it too.
+ * Asks the session to move thread `tid` to `node` and waits until it was asked; nothing when the
+ * program runs natively or on one node. Static programs and musl's have it too.
  */
 static inline void move_thread(pid_t tid, int node)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     const char *base = getenv("XDG_RUNTIME_DIR");
     char text[160];
-    snprintf(address.sun_path, sizeof address.sun_path, "%s/ld-span-%u/%d", base && base[0] == '/' ? base : "/tmp",
-             (unsigned)geteuid(), (int)getpid());
+    snprintf(address.sun_path, sizeof address.sun_path, "%s/ld-span-%u/%d",
+             base && base[0] == '/' ? base : "/tmp", (unsigned)geteuid(), (int)getpid());
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), error = errno;
     if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof address) == 0) {
         int length = snprintf(text, sizeof text, "migrate %d %d\n", (int)tid, node);

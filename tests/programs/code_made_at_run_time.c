@@ -1,4 +1,5 @@
-/* Code that one thread writes and threads on other nodes execute, changed again and again: on RWX pages and on W^X ones. */
+/* Code that one thread writes and threads on other nodes execute, changed again and again: on RWX
+ * pages and on W^X ones. */
 #include <pthread.h>
 #include <sys/mman.h>
 
@@ -10,7 +11,8 @@ static _Atomic long sum;
 
 static void emit(int value)
 {
-    const unsigned char text[] = {0xb8, (unsigned char)value, 0, 0, 0, 0xc3}; /* mov $value, %eax; ret */
+    const unsigned char text[] = {0xb8, (unsigned char)value, 0, 0, 0,
+                                  0xc3}; /* mov $value, %eax; ret */
     memcpy(code, text, sizeof text);
 }
 

@@ -1,4 +1,5 @@
-/* execveat and fexecve: a descriptor, a directory, memory that never had a name, a link that is not followed. */
+/* execveat and fexecve: a descriptor, a directory, memory that never had a name, a link that is not
+ * followed. */
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
@@ -28,7 +29,8 @@ static void report(const char *what, pid_t child)
 int main(void)
 {
     char *const arguments[] = {"false", NULL}, *const environment[] = {NULL};
-    int file = open("/bin/false", O_RDONLY | O_CLOEXEC), place = open("/bin", O_PATH | O_CLOEXEC), path = open("/bin/false", O_PATH);
+    int file = open("/bin/false", O_RDONLY | O_CLOEXEC), place = open("/bin", O_PATH | O_CLOEXEC),
+        path = open("/bin/false", O_PATH);
     int memory = memfd_create("program", MFD_CLOEXEC), script = memfd_create("script", MFD_CLOEXEC);
     struct stat status;
     CHECK(file >= 0 && place >= 0 && path >= 0 && memory >= 0 && fstat(file, &status) == 0);

@@ -1,4 +1,5 @@
-/* execve that cannot be says why in the old program: nothing there, not executable, open for writing, broken, a loop. */
+/* execve that cannot be says why in the old program: nothing there, not executable, open for
+ * writing, broken, a loop. */
 #include <elf.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -9,7 +10,8 @@
 static void make(const char *name, const void *bytes, size_t size, mode_t mode)
 {
     int fd = open(name, O_CREAT | O_TRUNC | O_WRONLY, 0700);
-    CHECK(fd >= 0 && write(fd, bytes, size) == (ssize_t)size && fchmod(fd, mode) == 0 && close(fd) == 0);
+    CHECK(fd >= 0 && write(fd, bytes, size) == (ssize_t)size && fchmod(fd, mode) == 0 &&
+          close(fd) == 0);
 }
 
 static void make_text(const char *name, const char *text)
@@ -32,7 +34,8 @@ static void try(const char *what, const char *path)
 }
 
 /* This program once more, changed by a few bytes. */
-static void make_elf(const char *name, size_t size, void (*change)(Elf64_Ehdr *header, char *interpreter))
+static void make_elf(const char *name, size_t size,
+                     void (*change)(Elf64_Ehdr *header, char *interpreter))
 {
     static char bytes[1 << 20];
     int fd = open("/proc/self/exe", O_RDONLY);
@@ -46,12 +49,36 @@ static void make_elf(const char *name, size_t size, void (*change)(Elf64_Ehdr *h
     make(name, bytes, size ? size : (size_t)got, 0700);
 }
 
-static void no_interpreter(Elf64_Ehdr *header, char *interpreter) { (void)header; interpreter[1] = 'X'; }
-static void bad_interpreter(Elf64_Ehdr *header, char *interpreter) { (void)header; strcpy(interpreter, "script"); }
-static void endless_interpreter(Elf64_Ehdr *header, char *interpreter) { (void)header; memset(interpreter, '/', strlen(interpreter) + 1); }
-static void bad_headers(Elf64_Ehdr *header, char *interpreter) { (void)interpreter; header->e_phentsize = 1; }
-static void bad_type(Elf64_Ehdr *header, char *interpreter) { (void)interpreter; header->e_type = ET_REL; }
-static void unchanged(Elf64_Ehdr *header, char *interpreter) { (void)interpreter; (void)header; }
+static void no_interpreter(Elf64_Ehdr *header, char *interpreter)
+{
+    (void)header;
+    interpreter[1] = 'X';
+}
+static void bad_interpreter(Elf64_Ehdr *header, char *interpreter)
+{
+    (void)header;
+    strcpy(interpreter, "script");
+}
+static void endless_interpreter(Elf64_Ehdr *header, char *interpreter)
+{
+    (void)header;
+    memset(interpreter, '/', strlen(interpreter) + 1);
+}
+static void bad_headers(Elf64_Ehdr *header, char *interpreter)
+{
+    (void)interpreter;
+    header->e_phentsize = 1;
+}
+static void bad_type(Elf64_Ehdr *header, char *interpreter)
+{
+    (void)interpreter;
+    header->e_type = ET_REL;
+}
+static void unchanged(Elf64_Ehdr *header, char *interpreter)
+{
+    (void)interpreter;
+    (void)header;
+}
 
 int main(void)
 {

@@ -1,4 +1,5 @@
-/* A thread that is on another node executes a program; so does one after the first thread has ended. */
+/* A thread that is on another node executes a program; so does one after the first thread has
+ * ended. */
 #include <pthread.h>
 #include <sys/wait.h>
 
@@ -8,7 +9,8 @@ static void *run(void *leader)
 {
     if (leader)
         CHECK0(pthread_join(*(pthread_t *)leader, NULL));
-    char *const arguments[] = {"sh", "-c", leader ? "echo without its first thread" : "echo in a thread", NULL};
+    char *const arguments[] = {"sh", "-c",
+                               leader ? "echo without its first thread" : "echo in a thread", NULL};
     execv("/bin/sh", arguments);
     _exit(3);
 }

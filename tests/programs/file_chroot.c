@@ -1,4 +1,5 @@
-/* chroot and pivoted paths in a child: the root is another, /proc is not there, and it still works. Needs root. */
+/* chroot and pivoted paths in a child: the root is another, /proc is not there, and it still works.
+ * Needs root. */
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/stat.h>
@@ -8,7 +9,8 @@
 
 static void *run(void *unused)
 {
-    CHECK(access("/inside", F_OK) == 0 && access("/usr", F_OK) == -1 && open("/proc/self/exe", O_RDONLY) == -1 && errno == ENOENT);
+    CHECK(access("/inside", F_OK) == 0 && access("/usr", F_OK) == -1 &&
+          open("/proc/self/exe", O_RDONLY) == -1 && errno == ENOENT);
     return unused;
 }
 

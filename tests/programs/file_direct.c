@@ -1,4 +1,5 @@
-/* O_DIRECT reads and writes memory whose pages other nodes hold, while they go on using what lies beside it. */
+/* O_DIRECT reads and writes memory whose pages other nodes hold, while they go on using what lies
+ * beside it. */
 #include <fcntl.h>
 #include <pthread.h>
 

@@ -1,4 +1,5 @@
-/* epoll: waited for by threads on several nodes, level, edge and one shot, changed while it is waited for. */
+/* epoll: waited for by threads on several nodes, level, edge and one shot, changed while it is
+ * waited for. */
 #include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -18,7 +19,8 @@ static void *run(void *unused)
             continue;
         uint64_t value;
         if (event.data.u32 != 1) /* the one with an edge is left as it is */
-            CHECK(read(events[event.data.u32], &value, sizeof value) == sizeof value || errno == EAGAIN);
+            CHECK(read(events[event.data.u32], &value, sizeof value) == sizeof value ||
+                  errno == EAGAIN);
         got[event.data.u32]++;
         if (event.data.u32 == 2) {
             event.events = EPOLLIN | EPOLLONESHOT;
@@ -51,7 +53,8 @@ int main(void)
     stop = 1;
     int pipe_ends[2];
     struct epoll_event wake = {.events = EPOLLIN, .data.u32 = 99};
-    CHECK(pipe(pipe_ends) == 0 && epoll_ctl(epoll, EPOLL_CTL_ADD, pipe_ends[0], &wake) == 0 && write(pipe_ends[1], "x", 1) == 1);
+    CHECK(pipe(pipe_ends) == 0 && epoll_ctl(epoll, EPOLL_CTL_ADD, pipe_ends[0], &wake) == 0 &&
+          write(pipe_ends[1], "x", 1) == 1);
     for (int i = 0; i < 2; i++)
         CHECK0(pthread_join(threads[i], NULL));
     printf("%d\n", got[1]);

@@ -23,14 +23,19 @@ static void *run(void *unused)
         vector[i] = (struct iovec){parts[i], 4096};
         other[i] = (struct iovec){back[i], 4096};
     }
-    CHECK(writev(file, vector, 4) == 16384 && preadv2(file, other, 4, 0, 0) == 16384 && memcmp(parts, back, 16384) == 0);
-    CHECK(pwritev(file, vector, 4, 100) == 16384 && preadv(file, other, 4, 100) == 16384 && memcmp(parts, back, 16384) == 0);
+    CHECK(writev(file, vector, 4) == 16384 && preadv2(file, other, 4, 0, 0) == 16384 &&
+          memcmp(parts, back, 16384) == 0);
+    CHECK(pwritev(file, vector, 4, 100) == 16384 && preadv(file, other, 4, 100) == 16384 &&
+          memcmp(parts, back, 16384) == 0);
     CHECK(socketpair(AF_UNIX, SOCK_DGRAM, 0, ends) == 0);
-    struct mmsghdr messages[2] = {{.msg_hdr = {.msg_iov = vector, .msg_iovlen = 2}}, {.msg_hdr = {.msg_iov = vector + 2, .msg_iovlen = 2}}};
+    struct mmsghdr messages[2] = {{.msg_hdr = {.msg_iov = vector, .msg_iovlen = 2}},
+                                  {.msg_hdr = {.msg_iov = vector + 2, .msg_iovlen = 2}}};
     CHECK(sendmmsg(ends[0], messages, 2, 0) == 2 && messages[1].msg_len == 8192);
     memset(back, 0, sizeof back);
-    struct mmsghdr taken[2] = {{.msg_hdr = {.msg_iov = other, .msg_iovlen = 2}}, {.msg_hdr = {.msg_iov = other + 2, .msg_iovlen = 2}}};
-    CHECK(recvmmsg(ends[1], taken, 2, 0, NULL) == 2 && taken[0].msg_len == 8192 && memcmp(parts, back, 16384) == 0);
+    struct mmsghdr taken[2] = {{.msg_hdr = {.msg_iov = other, .msg_iovlen = 2}},
+                               {.msg_hdr = {.msg_iov = other + 2, .msg_iovlen = 2}}};
+    CHECK(recvmmsg(ends[1], taken, 2, 0, NULL) == 2 && taken[0].msg_len == 8192 &&
+          memcmp(parts, back, 16384) == 0);
     vector[1].iov_base = (void *)nowhere();
     CHECK(writev(file, vector + 1, 1) == -1 && errno == EFAULT && writev(file, vector, 4) == 4096);
     CHECK(syscall(SYS_writev, file, vector, 5000) == -1 && errno == EINVAL);

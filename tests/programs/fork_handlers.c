@@ -11,9 +11,10 @@ static char order[32];
     {                                                                                              \
         strcat(order, letter);                                                                     \
     }
-NOTE(prepare1, "a") NOTE(prepare2, "b") NOTE(parent1, "c") NOTE(parent2, "d") NOTE(child1, "e") NOTE(child2, "f")
+NOTE(prepare1, "a")
+NOTE(prepare2, "b") NOTE(parent1, "c") NOTE(parent2, "d") NOTE(child1, "e") NOTE(child2, "f")
 
-static void *run(void *unused)
+    static void *run(void *unused)
 {
     order[0] = 0;
     fflush(stdout);

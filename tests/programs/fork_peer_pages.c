@@ -1,4 +1,5 @@
-/* fork: the child sees what threads on other nodes have written, exactly as it was at that moment. */
+/* fork: the child sees what threads on other nodes have written, exactly as it was at that moment.
+ */
 #include <pthread.h>
 #include <sys/wait.h>
 

@@ -1,4 +1,5 @@
-/* futex_waitv: one of several words wakes the waiter, whichever node changes it; values, timeouts, errors. */
+/* futex_waitv: one of several words wakes the waiter, whichever node changes it; values, timeouts,
+ * errors. */
 #include <linux/futex.h>
 #include <pthread.h>
 #include <stdint.h>
@@ -13,7 +14,8 @@ static long wait_for(unsigned count, struct timespec *until)
 {
     struct futex_waitv list[3];
     for (unsigned i = 0; i < count; i++)
-        list[i] = (struct futex_waitv){.val = 0, .uaddr = (uintptr_t)&words[i], .flags = FUTEX_32 | FUTEX_PRIVATE_FLAG};
+        list[i] = (struct futex_waitv){
+            .val = 0, .uaddr = (uintptr_t)&words[i], .flags = FUTEX_32 | FUTEX_PRIVATE_FLAG};
     long result = syscall(SYS_futex_waitv, list, count, 0, until, CLOCK_MONOTONIC);
     return result < 0 ? -errno : result;
 }

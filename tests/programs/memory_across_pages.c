@@ -1,4 +1,5 @@
-/* Writes, atomic ones too, that cross from one page to the next, by two nodes at once: all arrive. */
+/* Writes, atomic ones too, that cross from one page to the next, by two nodes at once: all arrive.
+ */
 #include <pthread.h>
 #include <stdint.h>
 #include <sys/mman.h>

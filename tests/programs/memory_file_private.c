@@ -1,4 +1,5 @@
-/* MAP_PRIVATE files: reads see the file, writes stay in the process, beyond the end there are zeros and then SIGBUS. */
+/* MAP_PRIVATE files: reads see the file, writes stay in the process, beyond the end there are zeros
+ * and then SIGBUS. */
 #include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>

@@ -1,4 +1,5 @@
-/* mremap moves memory that threads on other nodes have written: the contents go along, the old place is gone. */
+/* mremap moves memory that threads on other nodes have written: the contents go along, the old
+ * place is gone. */
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -46,7 +47,8 @@ int main(void)
     CHECK0(pthread_create(&thread, NULL, run, NULL));
     for (int round = 0; round < 6; round++) {
         pthread_barrier_wait(&barrier);
-        char *room = mmap(NULL, SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), *before = place;
+        char *room = mmap(NULL, SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+             *before = place;
         char *moved = round == 3 ? mremap(before, SIZE, SIZE, MREMAP_MAYMOVE | 4 /* DONTUNMAP */)
                                  : mremap(before, SIZE, SIZE, MREMAP_MAYMOVE | MREMAP_FIXED, room);
         CHECK(moved != MAP_FAILED && moved != before);

@@ -1,4 +1,5 @@
-/* Memory without PROT_EXEC is not executed and memory without access not touched, on any node, after mprotect at once. */
+/* Memory without PROT_EXEC is not executed and memory without access not touched, on any node,
+ * after mprotect at once. */
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -49,7 +50,8 @@ static void *run(void *unused)
 
 int main(void)
 {
-    static const int protections[] = {PROT_NONE, PROT_READ, PROT_READ | PROT_WRITE, PROT_READ | PROT_WRITE | PROT_EXEC};
+    static const int protections[] = {PROT_NONE, PROT_READ, PROT_READ | PROT_WRITE,
+                                      PROT_READ | PROT_WRITE | PROT_EXEC};
     struct sigaction action = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO};
     pthread_t threads[2];
     page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

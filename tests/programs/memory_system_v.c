@@ -1,4 +1,5 @@
-/* System V shared memory: attached twice, by a child, removed while in use; threads on several nodes count in it. */
+/* System V shared memory: attached twice, by a child, removed while in use; threads on several
+ * nodes count in it. */
 #include <pthread.h>
 #include <sys/shm.h>
 #include <sys/wait.h>

@@ -1,4 +1,5 @@
-/* A mapped file that is cut short: memory beyond its end raises SIGBUS, on any node; grown again, it is zero. */
+/* A mapped file that is cut short: memory beyond its end raises SIGBUS, on any node; grown again,
+ * it is zero. */
 #include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>

@@ -1,4 +1,5 @@
-/* A collector's write barrier: pages are protected, the SIGSEGV handler opens them, from threads on several nodes. */
+/* A collector's write barrier: pages are protected, the SIGSEGV handler opens them, from threads on
+ * several nodes. */
 #include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>

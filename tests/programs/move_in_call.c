@@ -1,4 +1,5 @@
-/* A thread that is moved to another node while it waits goes on waiting: no EINTR, no shorter and no longer than asked. */
+/* A thread that is moved to another node while it waits goes on waiting: no EINTR, no shorter and
+ * no longer than asked. */
 #include <linux/futex.h>
 #include <poll.h>
 #include <pthread.h>
@@ -42,7 +43,8 @@ static int wait_by(int which)
         epoll = epoll_create1(0);
         return epoll_wait(epoll, &event, 1, WAIT_MS) == 0 && close(epoll) == 0;
     case 4:
-        return syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 0, &duration, NULL, 0) == -1 && errno == ETIMEDOUT;
+        return syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 0, &duration, NULL, 0) == -1 &&
+               errno == ETIMEDOUT;
     case 5:
         return sigtimedwait(&set, NULL, &duration) == -1 && errno == EAGAIN;
     case 6:
@@ -68,7 +70,10 @@ static void *run(void *unused)
         turn = i;
         int right = wait_by(i);
         long took = now_ms() - start;
-        printf("%d: %s, %s\n", i, right ? "right" : strerror(errno), took < WAIT_MS - 1 ? "too short" : took > 5 * WAIT_MS ? "too long" : "in time");
+        printf("%d: %s, %s\n", i, right ? "right" : strerror(errno),
+               took < WAIT_MS - 1   ? "too short"
+               : took > 5 * WAIT_MS ? "too long"
+                                    : "in time");
     }
     return NULL;
 }

@@ -1,4 +1,5 @@
-/* A thread that is moved while it waits for a signal waits on, and a signal ends the wait with EINTR as ever. */
+/* A thread that is moved while it waits for a signal waits on, and a signal ends the wait with
+ * EINTR as ever. */
 #include <pthread.h>
 #include <signal.h>
 #include <sys/epoll.h>

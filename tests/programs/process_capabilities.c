@@ -1,4 +1,5 @@
-/* Capabilities are a thread's own: dropped in one, they are still there in another; no_new_privs is inherited. */
+/* Capabilities are a thread's own: dropped in one, they are still there in another; no_new_privs is
+ * inherited. */
 #include <linux/capability.h>
 #include <pthread.h>
 #include <sys/prctl.h>

@@ -1,4 +1,5 @@
-/* pidfd: opened or made by clone, polled from another node, signals sent by it, waited for by it. */
+/* pidfd: opened or made by clone, polled from another node, signals sent by it, waited for by it.
+ */
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -25,7 +26,9 @@ int main(void)
 {
     for (int i = 0; i < 2; i++) {
         int descriptor = -1;
-        pid_t child = i ? (pid_t)syscall(SYS_clone, CLONE_PIDFD | SIGCHLD, NULL, &descriptor, NULL, NULL) : fork();
+        pid_t child =
+            i ? (pid_t)syscall(SYS_clone, CLONE_PIDFD | SIGCHLD, NULL, &descriptor, NULL, NULL)
+              : fork();
         if (child == 0)
             for (;;)
                 pause();

@@ -1,4 +1,5 @@
-/* exit in a thread on another node ends the program: handlers of atexit run there, streams are written. */
+/* exit in a thread on another node ends the program: handlers of atexit run there, streams are
+ * written. */
 #include <pthread.h>
 
 #include "behaviour.h"

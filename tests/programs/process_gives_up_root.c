@@ -1,4 +1,5 @@
-/* A server that gives up root before it makes its threads: they still run on other nodes, and it still forks. */
+/* A server that gives up root before it makes its threads: they still run on other nodes, and it
+ * still forks. */
 #include <pthread.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -21,7 +22,8 @@ int main(void)
     int status;
     if (geteuid() != 0)
         return 77;
-    struct rlimit limit = {100, 100}; /* as memcached does; the monitor's descriptors have to fit as well */
+    struct rlimit limit = {
+        100, 100}; /* as memcached does; the monitor's descriptors have to fit as well */
     CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
     CHECK(setresgid(65534, 65534, 65534) == 0 && setresuid(65534, 65534, 65534) == 0);
     for (int i = 0; i < 3; i++)

@@ -1,4 +1,5 @@
-/* process_vm_readv and process_vm_writev between a program with threads on several nodes and its child. */
+/* process_vm_readv and process_vm_writev between a program with threads on several nodes and its
+ * child. */
 #include <pthread.h>
 #include <signal.h>
 #include <sys/prctl.h>

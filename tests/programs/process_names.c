@@ -1,4 +1,5 @@
-/* Names of threads: prctl, pthread_setname_np and /proc agree, for oneself and for threads on other nodes. */
+/* Names of threads: prctl, pthread_setname_np and /proc agree, for oneself and for threads on other
+ * nodes. */
 #include <pthread.h>
 #include <semaphore.h>
 #include <sys/prctl.h>

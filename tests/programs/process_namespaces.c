@@ -1,4 +1,5 @@
-/* unshare and clone with new namespaces: another host name, another root of pids, another mount table. */
+/* unshare and clone with new namespaces: another host name, another root of pids, another mount
+ * table. */
 #include <sched.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -14,7 +15,8 @@ int main(void)
     if (child == 0) {
         if (unshare(CLONE_NEWUTS) != 0)
             _exit(77);
-        CHECK(sethostname("elsewhere", 9) == 0 && gethostname(name, sizeof name) == 0 && strcmp(name, "elsewhere") == 0);
+        CHECK(sethostname("elsewhere", 9) == 0 && gethostname(name, sizeof name) == 0 &&
+              strcmp(name, "elsewhere") == 0);
         pid_t inner = (pid_t)syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, NULL, NULL, NULL, NULL);
         if (inner == 0)
             _exit(getpid() == 1 && getppid() == 0 && gettid() == 1 ? 5 : 6);
@@ -29,7 +31,8 @@ int main(void)
     CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status));
     if (WEXITSTATUS(status) == 77)
         return 77;
-    CHECK(WEXITSTATUS(status) == 0 && gethostname(name, sizeof name) == 0 && strcmp(name, before) == 0);
+    CHECK(WEXITSTATUS(status) == 0 && gethostname(name, sizeof name) == 0 &&
+          strcmp(name, before) == 0);
     puts("elsewhere");
     return 0;
 }

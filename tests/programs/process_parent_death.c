@@ -1,4 +1,5 @@
-/* PR_SET_PDEATHSIG and PR_SET_CHILD_SUBREAPER: a child learns that its parent is gone, the grandparent gets it. */
+/* PR_SET_PDEATHSIG and PR_SET_CHILD_SUBREAPER: a child learns that its parent is gone, the
+ * grandparent gets it. */
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>

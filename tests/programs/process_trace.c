@@ -1,4 +1,5 @@
-/* ptrace of a child: it stops at signals, its memory and registers are read and changed, it goes on. */
+/* ptrace of a child: it stops at signals, its memory and registers are read and changed, it goes
+ * on. */
 #include <signal.h>
 #include <sys/ptrace.h>
 #include <sys/user.h>
@@ -8,7 +9,8 @@
 
 static volatile long value = 5;
 
-/* To the next stop that is about `signal`, or to the end; other signals are passed on, as a tracer does. */
+/* To the next stop that is about `signal`, or to the end; other signals are passed on, as a tracer
+ * does. */
 static int wait_for(pid_t child, int signal)
 {
     int status = 0;
@@ -37,7 +39,8 @@ int main(void)
     struct user_regs_struct registers;
     CHECK(ptrace(PTRACE_GETREGS, child, 0, &registers) == 0 && registers.rbx == 0x77);
     registers.rbx = 3;
-    CHECK(ptrace(PTRACE_SETREGS, child, 0, &registers) == 0 && ptrace(PTRACE_CONT, child, 0, 0) == 0);
+    CHECK(ptrace(PTRACE_SETREGS, child, 0, &registers) == 0 &&
+          ptrace(PTRACE_CONT, child, 0, 0) == 0);
     status = wait_for(child, 0);
     CHECK(WIFEXITED(status));
     printf("%d\n", WEXITSTATUS(status));

@@ -1,4 +1,5 @@
-/* Each thread's handlers run on the alternate stack that the thread has set, and only with SA_ONSTACK. */
+/* Each thread's handlers run on the alternate stack that the thread has set, and only with
+ * SA_ONSTACK. */
 #include <pthread.h>
 #include <signal.h>
 

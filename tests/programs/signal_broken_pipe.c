@@ -1,4 +1,5 @@
-/* Writing to a pipe that nobody reads: SIGPIPE to the writing thread, EPIPE when it is ignored, blocked or not wanted. */
+/* Writing to a pipe that nobody reads: SIGPIPE to the writing thread, EPIPE when it is ignored,
+ * blocked or not wanted. */
 #include <pthread.h>
 #include <signal.h>
 #include <sys/socket.h>

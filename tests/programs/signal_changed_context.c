@@ -1,4 +1,5 @@
-/* A handler changes registers in its ucontext, and the program goes on with them: the instruction is skipped. */
+/* A handler changes registers in its ucontext, and the program goes on with them: the instruction
+ * is skipped. */
 #include <pthread.h>
 #include <signal.h>
 #include <ucontext.h>
@@ -23,7 +24,8 @@ static void *run(void *unused)
         long result = 1;
         unsigned char carry;
         int vector;
-        __asm__ volatile("mov $5, %%ecx\n\tmovd %%ecx, %%xmm3\n\tmov $0x1234, %%ebx\n\tclc\n\tud2\n\tsetc %1\n\tmovd %%xmm3, %2"
+        __asm__ volatile("mov $5, %%ecx\n\tmovd %%ecx, %%xmm3\n\tmov $0x1234, "
+                         "%%ebx\n\tclc\n\tud2\n\tsetc %1\n\tmovd %%xmm3, %2"
                          : "+a"(result), "=r"(carry), "=r"(vector)
                          :
                          : "rbx", "rcx", "xmm3", "cc");

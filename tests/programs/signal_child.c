@@ -1,4 +1,5 @@
-/* SIGCHLD tells which child and how it ended; with SA_NOCLDWAIT or ignored, children leave nothing behind. */
+/* SIGCHLD tells which child and how it ended; with SA_NOCLDWAIT or ignored, children leave nothing
+ * behind. */
 #include <signal.h>
 #include <sys/wait.h>
 
@@ -17,7 +18,8 @@ static void handler(int signal, siginfo_t *info, void *context)
 
 int main(void)
 {
-    struct sigaction action = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO | SA_RESTART | SA_NOCLDSTOP};
+    struct sigaction action = {.sa_sigaction = handler,
+                               .sa_flags = SA_SIGINFO | SA_RESTART | SA_NOCLDSTOP};
     CHECK(sigaction(SIGCHLD, &action, NULL) == 0);
     for (int i = 0; i < 3; i++) {
         pid_t child = fork();

@@ -1,4 +1,5 @@
-/* What a process dies of is what its parent sees, whichever of its threads it was: faults, abort, signals, exit. */
+/* What a process dies of is what its parent sees, whichever of its threads it was: faults, abort,
+ * signals, exit. */
 #include <pthread.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -64,7 +65,8 @@ int main(void)
         }
         int status;
         CHECK(waitpid(child, &status, 0) == child);
-        printf("%ld: %s %d\n", i, WIFEXITED(status) ? "exited" : "killed", WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
+        printf("%ld: %s %d\n", i, WIFEXITED(status) ? "exited" : "killed",
+               WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
     }
     return 0;
 }

@@ -1,4 +1,5 @@
-/* Faults come with the kernel's codes: division, illegal instruction, breakpoint, single step, bus, no access, not mapped. */
+/* Faults come with the kernel's codes: division, illegal instruction, breakpoint, single step, bus,
+ * no access, not mapped. */
 #include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -57,7 +58,7 @@ static void *run(void *unused)
             fault(i);
             CHECK(0);
         }
-        const char *where = i == 3 ? (seen.si_addr == beyond ? "right" : "wrong")
+        const char *where = i == 3   ? (seen.si_addr == beyond ? "right" : "wrong")
                             : i == 4 ? (seen.si_addr == forbidden ? "right" : "wrong")
                             : i == 5 ? (seen.si_addr == (void *)8 ? "right" : "wrong")
                             : i < 2  ? (seen.si_addr ? "some" : "none")

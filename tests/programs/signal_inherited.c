@@ -1,4 +1,5 @@
-/* Masks go to new threads, and with what is ignored through fork and exec; handlers and pending signals do not. */
+/* Masks go to new threads, and with what is ignored through fork and exec; handlers and pending
+ * signals do not. */
 /* args: first */
 #include <pthread.h>
 #include <signal.h>
@@ -19,8 +20,11 @@ static const char *describe(int signal)
     CHECK0(pthread_sigmask(SIG_BLOCK, NULL, &mask));
     static char text[64];
     snprintf(text, sizeof text, "%s %s %s %s", sigabbrev_np(signal),
-             action.sa_handler == SIG_DFL ? "default" : action.sa_handler == SIG_IGN ? "ignored" : "handled",
-             sigismember(&mask, signal) ? "blocked" : "open", sigismember(&pending, signal) ? "pending" : "none");
+             action.sa_handler == SIG_DFL   ? "default"
+             : action.sa_handler == SIG_IGN ? "ignored"
+                                            : "handled",
+             sigismember(&mask, signal) ? "blocked" : "open",
+             sigismember(&pending, signal) ? "pending" : "none");
     return text;
 }
 
@@ -45,7 +49,8 @@ int main(int argc, char **argv)
     sigaddset(&set, SIGUSR1);
     sigaddset(&set, SIGSEGV);
     sigaddset(&set, SIGTERM);
-    CHECK(signal(SIGUSR2, SIG_IGN) != SIG_ERR && signal(SIGBUS, SIG_IGN) != SIG_ERR && signal(SIGHUP, handler) != SIG_ERR);
+    CHECK(signal(SIGUSR2, SIG_IGN) != SIG_ERR && signal(SIGBUS, SIG_IGN) != SIG_ERR &&
+          signal(SIGHUP, handler) != SIG_ERR);
     CHECK0(pthread_sigmask(SIG_BLOCK, &set, NULL));
     CHECK(raise(SIGUSR1) == 0 && raise(SIGSEGV) == 0 && kill(getpid(), SIGTERM) == 0);
     CHECK0(pthread_create(&thread, NULL, show, "thread"));

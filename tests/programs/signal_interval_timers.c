@@ -1,4 +1,5 @@
-/* alarm and setitimer interrupt a computing thread and a sleeping one; ITIMER_PROF counts the program's own time. */
+/* alarm and setitimer interrupt a computing thread and a sleeping one; ITIMER_PROF counts the
+ * program's own time. */
 #include <signal.h>
 #include <sys/time.h>
 
@@ -22,7 +23,8 @@ int main(void)
         __asm__ volatile("pause");
     CHECK(sleep(10) >= 9);
     CHECK(setitimer(ITIMER_REAL, &off, &old) == 0 && old.it_interval.tv_usec == 10000);
-    CHECK(setitimer(ITIMER_PROF, &every, NULL) == 0 && setitimer(ITIMER_VIRTUAL, &every, NULL) == 0);
+    CHECK(setitimer(ITIMER_PROF, &every, NULL) == 0 &&
+          setitimer(ITIMER_VIRTUAL, &every, NULL) == 0);
     while (hits[SIGPROF] < 3 || hits[SIGVTALRM] < 3)
         __asm__ volatile("pause");
     CHECK(setitimer(ITIMER_PROF, &off, NULL) == 0 && setitimer(ITIMER_VIRTUAL, &off, NULL) == 0);

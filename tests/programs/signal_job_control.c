@@ -1,4 +1,5 @@
-/* A child with threads is stopped and continued: its parent is told, nothing runs while it is stopped. */
+/* A child with threads is stopped and continued: its parent is told, nothing runs while it is
+ * stopped. */
 #include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>

@@ -1,4 +1,5 @@
-/* A handler that never returns but goes to another context, and coroutines by swapcontext, on any node. */
+/* A handler that never returns but goes to another context, and coroutines by swapcontext, on any
+ * node. */
 #include <pthread.h>
 #include <signal.h>
 #include <ucontext.h>

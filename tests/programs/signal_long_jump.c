@@ -1,4 +1,5 @@
-/* siglongjmp out of a handler for a fault, and out of one for a sent signal, on any node; the mask is restored. */
+/* siglongjmp out of a handler for a fault, and out of one for a sent signal, on any node; the mask
+ * is restored. */
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>

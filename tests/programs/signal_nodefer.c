@@ -1,4 +1,5 @@
-/* SA_NODEFER lets a signal interrupt its own handler; without it, and with sa_mask, it waits for the handler's end. */
+/* SA_NODEFER lets a signal interrupt its own handler; without it, and with sa_mask, it waits for
+ * the handler's end. */
 #include <pthread.h>
 #include <signal.h>
 

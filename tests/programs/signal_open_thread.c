@@ -1,4 +1,5 @@
-/* A signal for the process goes to a thread that has it open, wherever that runs; a child sends it. */
+/* A signal for the process goes to a thread that has it open, wherever that runs; a child sends it.
+ */
 #include <pthread.h>
 #include <signal.h>
 #include <sys/wait.h>

@@ -1,10 +1,13 @@
-/* Queued real-time signals come once each, lowest number first and in the order sent, with their values. */
+/* Queued real-time signals come once each, lowest number first and in the order sent, with their
+ * values. */
 #include <pthread.h>
 #include <signal.h>
 
 #include "behaviour.h"
 
-static struct { int signal, value, code; } seen[16];
+static struct {
+    int signal, value, code;
+} seen[16];
 static volatile int count;
 
 static void handler(int signal, siginfo_t *info, void *context)

@@ -1,4 +1,5 @@
-/* A read that a handler interrupts goes on with SA_RESTART and gives EINTR without; from a thread on another node, too. */
+/* A read that a handler interrupts goes on with SA_RESTART and gives EINTR without; from a thread
+ * on another node, too. */
 #include <pthread.h>
 #include <signal.h>
 

@@ -1,4 +1,5 @@
-/* Threads that handled signals are counted where they are: new ones still go to other nodes, hundreds of signals later. */
+/* Threads that handled signals are counted where they are: new ones still go to other nodes,
+ * hundreds of signals later. */
 #include <pthread.h>
 #include <signal.h>
 

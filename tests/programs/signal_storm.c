@@ -1,4 +1,5 @@
-/* Hundreds of queued signals to threads that compute on other nodes: none is lost, none comes twice. */
+/* Hundreds of queued signals to threads that compute on other nodes: none is lost, none comes
+ * twice. */
 #include <pthread.h>
 #include <signal.h>
 

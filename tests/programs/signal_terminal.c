@@ -1,4 +1,5 @@
-/* Ctrl-C, Ctrl-\ and Ctrl-Z on a terminal reach the foreground process group; a change of size is told. */
+/* Ctrl-C, Ctrl-\ and Ctrl-Z on a terminal reach the foreground process group; a change of size is
+ * told. */
 #include <fcntl.h>
 #include <pty.h>
 #include <pthread.h>
@@ -69,7 +70,8 @@ int main(void)
         else
             CHECK(write(master, i == 0 ? "\003" : i == 1 ? "\034" : "\032", 1) == 1);
     }
-    CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == SIGTSTP);
+    CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) &&
+          WEXITSTATUS(status) == SIGTSTP);
     puts("all keys");
     return 0;
 }

@@ -1,4 +1,5 @@
-/* timer_create: by signal to the process, to one thread, and by a function in a thread of its own. */
+/* timer_create: by signal to the process, to one thread, and by a function in a thread of its own.
+ */
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
@@ -38,7 +39,8 @@ static timer_t start(struct sigevent *event, long every_ns)
     timer_t timer;
     struct itimerspec when = {.it_value = {0, every_ns}, .it_interval = {0, every_ns}};
     event->sigev_value.sival_int = 7;
-    CHECK(timer_create(CLOCK_MONOTONIC, event, &timer) == 0 && timer_settime(timer, 0, &when, NULL) == 0);
+    CHECK(timer_create(CLOCK_MONOTONIC, event, &timer) == 0 &&
+          timer_settime(timer, 0, &when, NULL) == 0);
     return timer;
 }
 
@@ -58,7 +60,8 @@ int main(void)
 {
     struct sigaction action = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO | SA_RESTART};
     pthread_t thread;
-    CHECK(sigaction(SIGUSR1, &action, NULL) == 0 && sigaction(SIGUSR2, &action, NULL) == 0 && sem_init(&done, 0, 0) == 0);
+    CHECK(sigaction(SIGUSR1, &action, NULL) == 0 && sigaction(SIGUSR2, &action, NULL) == 0 &&
+          sem_init(&done, 0, 0) == 0);
     CHECK0(pthread_create(&thread, NULL, run, NULL));
     struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
     timer_t timer = start(&event, 10000000);

@@ -1,4 +1,5 @@
-/* A handler that uses vector registers leaves those of the interrupted program alone, wherever it was interrupted. */
+/* A handler that uses vector registers leaves those of the interrupted program alone, wherever it
+ * was interrupted. */
 #include <pthread.h>
 #include <signal.h>
 
@@ -10,7 +11,8 @@ static _Atomic int stop;
 static void handler(int signal)
 {
     (void)signal;
-    __asm__ volatile("pxor %%xmm0, %%xmm0\n\tpxor %%xmm5, %%xmm5\n\tpxor %%xmm15, %%xmm15" ::: "xmm0", "xmm5", "xmm15");
+    __asm__ volatile("pxor %%xmm0, %%xmm0\n\tpxor %%xmm5, %%xmm5\n\tpxor %%xmm15, %%xmm15" ::
+                         : "xmm0", "xmm5", "xmm15");
     hits++;
 }
 
@@ -19,7 +21,8 @@ static void *run(void *unused)
     long bad = 0;
     for (long i = 1; !stop; i++) {
         long first, second, third;
-        __asm__ volatile("movq %3, %%xmm0\n\tmovq %3, %%xmm5\n\tmovq %3, %%xmm15\n\tmov $20000, %%ecx\n1: dec %%ecx\n\tjnz 1b\n\t"
+        __asm__ volatile("movq %3, %%xmm0\n\tmovq %3, %%xmm5\n\tmovq %3, %%xmm15\n\tmov $20000, "
+                         "%%ecx\n1: dec %%ecx\n\tjnz 1b\n\t"
                          "movq %%xmm0, %0\n\tmovq %%xmm5, %1\n\tmovq %%xmm15, %2"
                          : "=&r"(first), "=&r"(second), "=&r"(third)
                          : "r"(i)

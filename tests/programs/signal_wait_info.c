@@ -1,4 +1,5 @@
-/* sigwaitinfo takes signals sent by threads on other nodes and by processes, with who sent them and their values. */
+/* sigwaitinfo takes signals sent by threads on other nodes and by processes, with who sent them and
+ * their values. */
 #include <pthread.h>
 #include <signal.h>
 #include <sys/wait.h>

@@ -1,4 +1,5 @@
-/* TCP and UDP on loopback: a server and clients in threads on several nodes, large and small messages, shutdown. */
+/* TCP and UDP on loopback: a server and clients in threads on several nodes, large and small
+ * messages, shutdown. */
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
@@ -40,11 +41,13 @@ static void *ask(void *unused)
 {
     int fd = socket(AF_INET, SOCK_STREAM, 0), on = 1;
     char text[64];
-    CHECK(connect(fd, (struct sockaddr *)&address, sizeof address) == 0 && setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0);
+    CHECK(connect(fd, (struct sockaddr *)&address, sizeof address) == 0 &&
+          setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0);
     for (int i = 0; i < 50; i++) {
         int length = snprintf(text, sizeof text, "message %d", i);
         char back[64];
-        CHECK(send(fd, text, (size_t)length, 0) == length && recv(fd, back, (size_t)length, MSG_WAITALL) == length);
+        CHECK(send(fd, text, (size_t)length, 0) == length &&
+              recv(fd, back, (size_t)length, MSG_WAITALL) == length);
         CHECK(memcmp(text, back, (size_t)length) == 0);
     }
     pthread_t thread;
@@ -62,9 +65,11 @@ int main(void)
 {
     pthread_t threads[2];
     socklen_t size = sizeof address;
-    address = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    address =
+        (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     listener = socket(AF_INET, SOCK_STREAM, 0);
-    CHECK(bind(listener, (struct sockaddr *)&address, size) == 0 && listen(listener, 5) == 0 && getsockname(listener, (struct sockaddr *)&address, &size) == 0);
+    CHECK(bind(listener, (struct sockaddr *)&address, size) == 0 && listen(listener, 5) == 0 &&
+          getsockname(listener, (struct sockaddr *)&address, &size) == 0);
     CHECK0(pthread_create(&threads[0], NULL, serve, NULL));
     CHECK0(pthread_create(&threads[1], NULL, ask, NULL));
     CHECK0(pthread_join(threads[1], NULL));

@@ -42,7 +42,8 @@ static int run(void *argument)
 int main(void)
 {
     thrd_t threads[3];
-    CHECK(mtx_init(&mutex, mtx_plain) == thrd_success && cnd_init(&condition) == thrd_success && tss_create(&key, destroy) == thrd_success);
+    CHECK(mtx_init(&mutex, mtx_plain) == thrd_success && cnd_init(&condition) == thrd_success &&
+          tss_create(&key, destroy) == thrd_success);
     for (long i = 0; i < 3; i++)
         CHECK(thrd_create(&threads[i], run, (void *)i) == thrd_success);
     for (int i = 0; i < 3; i++) {

@@ -1,4 +1,5 @@
-/* Cancellation, deferred and asynchronous: handlers run in reverse order, in a call and in a computation on another node. */
+/* Cancellation, deferred and asynchronous: handlers run in reverse order, in a call and in a
+ * computation on another node. */
 #include <pthread.h>
 #include <semaphore.h>
 

@@ -1,4 +1,5 @@
-/* Timed waits on conditions, with both clocks, and a broadcast to sixteen waiters on several nodes. */
+/* Timed waits on conditions, with both clocks, and a broadcast to sixteen waiters on several nodes.
+ */
 #include <pthread.h>
 #include <time.h>
 

@@ -1,4 +1,5 @@
-/* The first thread ends and the others go on: they compute, call, make threads and children, and end the program. */
+/* The first thread ends and the others go on: they compute, call, make threads and children, and
+ * end the program. */
 #include <pthread.h>
 #include <sys/wait.h>
 

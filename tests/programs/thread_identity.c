@@ -1,4 +1,5 @@
-/* getpid, gettid, tgkill and pthread_equal are right on every node; a thread that has ended is not found. */
+/* getpid, gettid, tgkill and pthread_equal are right on every node; a thread that has ended is not
+ * found. */
 #include <pthread.h>
 #include <signal.h>
 

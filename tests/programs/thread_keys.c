@@ -1,4 +1,5 @@
-/* Thread-specific data: destructors run in each thread, again while they set values; pthread_once runs once. */
+/* Thread-specific data: destructors run in each thread, again while they set values; pthread_once
+ * runs once. */
 #include <pthread.h>
 
 #include "behaviour.h"

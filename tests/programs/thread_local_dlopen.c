@@ -1,4 +1,5 @@
-/* Thread-local data of a library that is loaded while threads on several nodes run: each has its own. */
+/* Thread-local data of a library that is loaded while threads on several nodes run: each has its
+ * own. */
 #include <dlfcn.h>
 #include <libgen.h>
 #include <limits.h>

@@ -1,4 +1,5 @@
-/* malloc and free by many threads, blocks freed by another thread than made them; fork in between. */
+/* malloc and free by many threads, blocks freed by another thread than made them; fork in between.
+ */
 #include <pthread.h>
 #include <sys/wait.h>
 

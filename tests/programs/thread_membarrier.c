@@ -1,4 +1,5 @@
-/* membarrier is offered or refused as a whole, and a program that uses it to order its threads is right. */
+/* membarrier is offered or refused as a whole, and a program that uses it to order its threads is
+ * right. */
 #include <linux/membarrier.h>
 #include <pthread.h>
 

@@ -1,4 +1,5 @@
-/* Mutexes with priority inheritance between threads on several nodes, with conditions, and one whose owner died. */
+/* Mutexes with priority inheritance between threads on several nodes, with conditions, and one
+ * whose owner died. */
 #include <pthread.h>
 
 #include "behaviour.h"

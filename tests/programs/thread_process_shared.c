@@ -1,4 +1,5 @@
-/* Mutex, condition and barrier in shared memory between processes that have threads on several nodes; one dies holding. */
+/* Mutex, condition and barrier in shared memory between processes that have threads on several
+ * nodes; one dies holding. */
 #include <pthread.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -9,7 +10,7 @@ static struct common {
     pthread_mutex_t mutex, robust;
     pthread_barrier_t barrier;
     long counter;
-} *common;
+} * common;
 
 static void *run(void *unused)
 {

@@ -1,4 +1,5 @@
-/* Affinity, getcpu, policies, priorities and niceness of each thread are what the thread has set. */
+/* Affinity, getcpu, policies, priorities and niceness of each thread are what the thread has set.
+ */
 #include <pthread.h>
 #include <sched.h>
 #include <sys/resource.h>
@@ -41,8 +42,10 @@ int main(void)
     for (int i = 0; i < 3; i++)
         CHECK0(pthread_join(threads[i], NULL));
     cpu_set_t all;
-    CHECK(getpriority(PRIO_PROCESS, 0) == 0 && sched_getscheduler(0) == SCHED_OTHER && sched_getaffinity(0, sizeof all, &all) == 0);
-    CHECK(getcpu(&processor, &node) == 0 && CPU_ISSET(processor, &all) && CPU_ISSET(sched_getcpu(), &all));
+    CHECK(getpriority(PRIO_PROCESS, 0) == 0 && sched_getscheduler(0) == SCHED_OTHER &&
+          sched_getaffinity(0, sizeof all, &all) == 0);
+    CHECK(getcpu(&processor, &node) == 0 && CPU_ISSET(processor, &all) &&
+          CPU_ISSET(sched_getcpu(), &all));
     puts("as set");
     return 0;
 }

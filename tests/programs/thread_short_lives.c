@@ -1,4 +1,5 @@
-/* A thousand short threads, some at a time, some made by others: each runs once and leaves nothing behind. */
+/* A thousand short threads, some at a time, some made by others: each runs once and leaves nothing
+ * behind. */
 #include <pthread.h>
 
 #include "behaviour.h"

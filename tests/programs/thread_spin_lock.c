@@ -17,7 +17,10 @@ static void pair_add(void)
     uint64_t low = (uint64_t)pair, high = (uint64_t)(pair >> 64);
     unsigned char done;
     do
-        __asm__ volatile("lock cmpxchg16b %1; setz %0" : "=q"(done), "+m"(pair), "+a"(low), "+d"(high) : "b"(low + 1), "c"(high + 2) : "cc");
+        __asm__ volatile("lock cmpxchg16b %1; setz %0"
+                         : "=q"(done), "+m"(pair), "+a"(low), "+d"(high)
+                         : "b"(low + 1), "c"(high + 2)
+                         : "cc");
     while (!done);
 }
 
@@ -44,6 +47,7 @@ int main(void)
         CHECK0(pthread_create(&threads[i], NULL, run, NULL));
     for (int i = 0; i < 3; i++)
         CHECK0(pthread_join(threads[i], NULL));
-    printf("%ld %d %d %u %lu %lu %lu\n", plain, bytes, words, numbers, longs, (uint64_t)pair, (uint64_t)(pair >> 64));
+    printf("%ld %d %d %u %lu %lu %lu\n", plain, bytes, words, numbers, longs, (uint64_t)pair,
+           (uint64_t)(pair >> 64));
     return 0;
 }

@@ -1,4 +1,5 @@
-/* Streams are locked: lines of threads on several nodes do not mix, and flockfile holds a stream. */
+/* Streams are locked: lines of threads on several nodes do not mix, and flockfile holds a stream.
+ */
 #include <pthread.h>
 
 #include "behaviour.h"

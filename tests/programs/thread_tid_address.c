@@ -1,4 +1,5 @@
-/* The address that is cleared when a thread ends is the program's: told by prctl, set anew, the old one left alone. */
+/* The address that is cleared when a thread ends is the program's: told by prctl, set anew, the old
+ * one left alone. */
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sys/prctl.h>
@@ -21,7 +22,8 @@ static void *run_other(void *unused)
 {
     int *address = NULL;
     CHECK(prctl(PR_GET_TID_ADDRESS, &usual) == 0);
-    CHECK(syscall(SYS_set_tid_address, &word) == gettid() && prctl(PR_GET_TID_ADDRESS, &address) == 0 && address == &word);
+    CHECK(syscall(SYS_set_tid_address, &word) == gettid() &&
+          prctl(PR_GET_TID_ADDRESS, &address) == 0 && address == &word);
     syscall(SYS_exit, 0);
     return unused;
 }

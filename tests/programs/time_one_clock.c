@@ -1,4 +1,5 @@
-/* One monotonic clock for all nodes: a time that one thread has read is never later than what another reads afterwards. */
+/* One monotonic clock for all nodes: a time that one thread has read is never later than what
+ * another reads afterwards. */
 #include <pthread.h>
 #include <sched.h>
 #include <stdint.h>
