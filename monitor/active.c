@@ -330,6 +330,8 @@ static int thread_make(struct channel *channel)
 static int64_t clock_difference(clockid_t clock, uint64_t home_ns)
 {
     struct timespec now;
+    if (home_ns == 0)
+        return 0; /* a copy of home's process: its clocks are home's */
     clock_gettime(clock, &now);
     int64_t difference = (int64_t)(home_ns - ((uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec));
     /* Less than the time a hello takes: the same clock, on the same machine. */

@@ -66,6 +66,7 @@ static _Noreturn void peer_begin(const struct session_node *node, unsigned numbe
     struct channel *engine;
     heap_fork_child();
     session_hello(&hello, number);
+    hello.monotonic_ns = hello.boottime_ns = hello.realtime_ns = 0; /* the same clocks, however long this takes */
     setsid();
     for (int signal = 1; signal <= 64; signal++) {
         struct {
