@@ -96,7 +96,7 @@ check-cluster: check-behaviours check-programs-quick check-errors
 # Everything is built before the first part starts, so that a slow build takes no part's time.
 check: all programs-all $(UNIT_PROGRAMS) $(LITMUS)
 	@$(HARNESS)/run-parts $(CHECK_PARTS)
-CHECK_PARTS ?= check-unit check-behaviours check-programs-quick check-litmus-quick check-errors
+CHECK_PARTS ?= check-unit check-behaviours check-programs-quick check-litmus-quick check-errors check-coproc-quick
 
 BENCH_PROGRAMS := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
 $(B)/bench/%: tests/bench/%.c
