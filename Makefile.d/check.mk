@@ -6,6 +6,7 @@
 #   make check-mutants    that the litmus tests notice a broken runtime
 #   make check-programs   Debian's programs on 1, 2 and 3 nodes, 20 times in a row (long)
 #   make check-litmus     x86's memory model, each thread on a node of its own (long)
+#   make check-coproc     coprocessor streams with OpenCL (coproc.mk)
 #   make check-cluster    all that runs on nodes: behaviours, programs once, errors
 HARNESS  := tests/harness
 CLANG    ?= clang-14
@@ -117,9 +118,9 @@ install: all
 	done
 
 # ---- sources ---------------------------------------------------------------------------------------------------------
-ALL_C := $(wildcard $(foreach d,$(LAYERS) coproc,$(d)/*.c $(d)/*.h $(d)/*/*.c $(d)/*/*.h)) \
+ALL_C := $(wildcard $(foreach d,$(LAYERS) coproc,$(d)/*.c $(d)/*.h $(d)/*/*.c $(d)/*/*.h) tests/coproc/*.c) \
     $(wildcard tests/unit/*.[ch] tests/unit/*/*.[ch] tests/programs/*.[ch] tests/programs/kinds/*.c tests/bench/*.[ch] tests/litmus/*.[ch])
-SCRIPTS := $(shell grep -lE '^\#!/bin/(ba)?sh' scripts/* .ci/run $(HARNESS)/* tests/cluster/* tests/model/* 2>/dev/null)
+SCRIPTS := $(shell grep -lE '^\#!/bin/(ba)?sh' scripts/* .ci/run $(HARNESS)/* tests/cluster/* tests/coproc/* tests/model/* 2>/dev/null)
 
 format:
 	clang-format-14 -i $(ALL_C)

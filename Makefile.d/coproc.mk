@@ -22,16 +22,20 @@ $(B)/libspan-cl.so: $(call coproc_objects,$(COPROC_ENGINE) $(COPROC_OPENCL))
 	$(CC) $(COPROC_FLAGS) -shared -Wl,-soname,libspan-cl.so -Wl,-z,defs -Wl,-z,noexecstack -Wl,-z,relro \
 	    -Wl,-z,nodelete -o $@ $^
 
+install: install-coproc
+install-coproc: $(if $(COPROC_HEADERS),$(B)/libspan-cl.so)
+	$(if $^,install -D -m 644 $< $(DESTDIR)$(PREFIX)/lib/libspan-cl.so)
+
 # ---- tests and benches ---------------------------------------------------------------------------------------------------
 COPROC_TESTS := $(if $(COPROC_HEADERS),$(patsubst tests/coproc/%.c,$(B)/coproc/%,$(wildcard tests/coproc/*.c)))
 $(B)/coproc/%: tests/coproc/%.c
 	@mkdir -p $(@D)
 	$(CC) -std=gnu17 -D_GNU_SOURCE -O2 -g $(WARN) -pthread $(COPROC_CL_FLAGS) -o $@ $< -lOpenCL -lm
 
-COPROC_CHECK := $(if $(COPROC_HEADERS),$(B)/libspan-cl.so) $(COPROC_TESTS)
+COPROC_CHECK := $(B)/ld-span.so $(if $(COPROC_HEADERS),$(B)/libspan-cl.so) $(COPROC_TESTS)
 check-coproc: $(COPROC_CHECK)
 	@tests/coproc/check-coproc
 check-coproc-quick: $(COPROC_CHECK)
 	@tests/coproc/check-coproc --quick
 check: $(COPROC_CHECK)
-.PHONY: check-coproc check-coproc-quick
+.PHONY: check-coproc check-coproc-quick install-coproc

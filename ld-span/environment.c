@@ -1,11 +1,13 @@
 /*
- * Hands options on to the rtld. Not for what they mean.
+ * Hands options on to the rtld, and to the OpenCL loader of the program. Not for what they mean.
  */
 #include "ld-span/environment.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static size_t variable_find(char *envp[], const char *name)
 {
@@ -37,21 +39,39 @@ static bool variable_set(char *envp[], const char *name, const char *text, bool 
     return asprintf(&envp[i], "%s=%s%s%s", name, old, old[0] ? ":" : "", text) >= 0;
 }
 
+/*
+ * The layer of coprocessor streams: beside ld-span.so, or where the program's libraries are looked
+ * for, as after an installation or when ld-span.so was started as an interpreter.
+ */
+static bool layer_set(char *envp[], const char *mode)
+{
+    static const char name[] = "libspan-cl.so";
+    char path[PATH_MAX + sizeof name];
+    ssize_t length = readlink("/proc/self/exe", path, PATH_MAX);
+    while (length > 0 && path[length - 1] != '/')
+        length--;
+    memcpy(path + (length > 0 ? length : 0), name, sizeof name);
+    return variable_set(envp, "OPENCL_LAYERS", access(path, R_OK) == 0 ? path : name, true) &&
+           variable_set(envp, "SPAN_COPROC", mode, false);
+}
+
 char **environment_for_rtld(const struct span_options *options, char *envp[])
 {
-    if (!options->library_path && !options->preload && !options->audit)
+    bool layer = options->coproc && strcmp(options->coproc, "off") != 0;
+    if (!options->library_path && !options->preload && !options->audit && !layer)
         return envp;
     size_t count = 0;
     while (envp[count])
         count++;
-    char **copy = calloc(count + 4, sizeof *copy);
+    char **copy = calloc(count + 6, sizeof *copy);
     if (!copy)
         return NULL;
     memcpy(copy, envp, count * sizeof *copy);
     bool done = (!options->library_path ||
                  variable_set(copy, "LD_LIBRARY_PATH", options->library_path, false)) &&
                 (!options->preload || variable_set(copy, "LD_PRELOAD", options->preload, true)) &&
-                (!options->audit || variable_set(copy, "LD_AUDIT", options->audit, true));
+                (!options->audit || variable_set(copy, "LD_AUDIT", options->audit, true)) &&
+                (!layer || layer_set(copy, options->coproc));
     return done ? copy : NULL;
 }
 

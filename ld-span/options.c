@@ -30,7 +30,7 @@ const struct option_row option_table[] = {
     {"key", OPTION_PATH, SOURCE_ANY, FIELD(key), 0},
     {"insecure", OPTION_FLAG, SOURCE_ANY, FIELD(insecure), 0},
     {"timeout", OPTION_SECONDS, SOURCE_ANY, FIELD(timeout_ms), 0},
-    {"coproc", OPTION_COPROC, SOURCE_ANY, 0, 0},
+    {"coproc", OPTION_COPROC, SOURCE_ANY, FIELD(coproc), 0},
     /* ld.so's */
     {"library-path", OPTION_TEXT, SOURCE_VARIABLE, FIELD(library_path), 0},
     {"preload", OPTION_TEXT, SOURCE_VARIABLE, FIELD(preload), 0},
@@ -177,6 +177,19 @@ static int place_parse(struct span_options *options, const char *where, const ch
     return value_bad(why, where, value, "spread, pack or home");
 }
 
+static int coproc_parse(struct span_options *options, const char *where, const char *value,
+                        char *why)
+{
+    static const char *const modes[] = {"off", "strict", "asif", "trace"};
+    for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++) {
+        if (!strcmp(value, modes[i])) {
+            options->coproc = modes[i];
+            return 0;
+        }
+    }
+    return value_bad(why, where, value, "off, strict, asif or trace");
+}
+
 static int text_store(const char **field, const char *value)
 {
     *field = value ? strdup(value) : NULL;
@@ -212,11 +225,7 @@ int option_apply(struct span_options *options, const struct option_row *row, con
     case OPTION_TEXT:
         return text_store(field, value);
     case OPTION_COPROC:
-        if (!strcmp(value, "off"))
-            return 0;
-        snprintf(why, WIRE_MESSAGE_BYTES,
-                 "%s: coprocessor streams are not part of this build (give off)", where);
-        return -EINVAL;
+        return coproc_parse(options, where, value, why);
     case OPTION_MODE:
         options->mode = (enum span_mode)row->mode;
         return 0;
@@ -369,9 +378,6 @@ static void writer_value(struct writer *writer, const struct span_options *optio
     case OPTION_PLACE:
         writer_text(writer, "=");
         writer_text(writer, place_names[options->place]);
-        break;
-    case OPTION_COPROC:
-        writer_text(writer, "=off");
         break;
     default:
         writer_text(writer, "=");

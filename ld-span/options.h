@@ -56,6 +56,7 @@ struct span_options {
     unsigned node_count;                   /* elements of node_addresses */
     const char *node_addresses[NODES_MAX]; /* "host[:port]" or "[v6][:port]" */
     enum span_place place;
+    const char *coproc;  /* mode of coprocessor streams, one of the layer's; NULL: as "off" */
     unsigned timeout_ms; /* for reaching the peers */
 
     uint64_t given; /* which of our options were given by any source, for options_serialize; rows of

@@ -25,7 +25,7 @@ void options_help(const char *self)
            "  --no-follow            programs that PROGRAM executes run natively\n"
            "  --stats[=FILE]         statistics at exit, on standard error, or as JSON in FILE\n"
            "  --verbose              tell what is being done, on standard error\n"
-           "  --coproc off           coprocessor streams: off is the only mode of this build\n"
+           "  --coproc off|strict|asif|trace   coprocessor streams, for OpenCL (default off)\n"
            "As ld.so has them:\n"
            "  --list                 list all dependencies and how they are resolved\n"
            "  --verify               is PROGRAM a dynamically linked object that can be run?\n"

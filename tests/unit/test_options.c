@@ -204,7 +204,7 @@ START_TEST(back_to_arguments)
     config_write("best-effort = yes\n");
     ck_assert_int_ge(PARSE(environment, T("--local=1"), T("--nodes"), T("a,b:1"),
                            T("--stats=s.json"), T("--key=/k"), T("--place=pack"),
-                           T("--timeout=1.5"), T("--no-pin=no"), T("--coproc=off"),
+                           T("--timeout=1.5"), T("--no-pin=no"), T("--coproc=asif"),
                            T("--library-path=/x"), T("p")),
                      0);
     struct span_options before = options;
