@@ -38,4 +38,6 @@ check-coproc: $(COPROC_CHECK)
 check-coproc-quick: $(COPROC_CHECK)
 	@tests/coproc/check-coproc --quick
 check: $(COPROC_CHECK)
-.PHONY: check-coproc check-coproc-quick install-coproc
+bench-coproc: $(COPROC_CHECK)
+	@scripts/bench-coproc
+.PHONY: bench-coproc check-coproc check-coproc-quick install-coproc

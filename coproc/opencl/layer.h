@@ -22,7 +22,7 @@
 #include "coproc/engine.h"
 
 #define STATION_LANES 4u
-#define STATION_CHAIN 32u
+#define STATION_CHAIN 16u
 #define STAGE_SMALL                                                                                \
     (64u << 10) /* writes up to this are staged always, larger ones when the device is busy */
 #define PATTERN_MAX 128u

@@ -266,13 +266,17 @@ static void callbacks_in_queue_order(void)
     static int numbers[] = {1, 2, 3};
     cl_mem buffer = buffer_new(0, NULL), independent = buffer_new(0, NULL);
     cl_kernel slow = slow_new(buffer, 2000000), add = slow_new(independent, 1);
-    cl_event events[3];
-    launch(queue, slow, 1, &events[0]);
+    cl_int error;
+    cl_event events[3], gate = clCreateUserEvent(context, &error);
+    size_t one = 1;
+    GOOD(error);
+    GOOD(clEnqueueNDRangeKernel(queue, slow, 1, NULL, &one, NULL, 1, &gate, &events[0]));
     launch(queue, add, 1, &events[1]);
     launch(queue, add, 1, &events[2]);
     for (int i = 2; i >= 0; i--)
         GOOD(clSetEventCallback(events[i], CL_COMPLETE, callback, &numbers[i]));
     GOOD(clFlush(queue));
+    GOOD(clSetUserEventStatus(gate, CL_COMPLETE));
     pthread_mutex_lock(&lock);
     while (calls < 3)
         pthread_cond_wait(&change, &lock);
