@@ -34,9 +34,9 @@ _Static_assert(INDEX_COUNT == ENTRY_COUNT &&
 #include "coproc/opencl/entries.h"
 #undef ENTRY
 
-void *stub_targets[STUBS];
+__attribute__((visibility("hidden"))) void *stub_targets[STUBS];
 extern const char stub_code[];
-void stub_drain(void);
+__attribute__((visibility("hidden"))) void stub_drain(void);
 
 __attribute__((used)) void stub_drain(void)
 {
