@@ -355,13 +355,14 @@ static void migratory_write(struct coherence_page *page, unsigned node)
 }
 
 static void request_receive(struct coherence *coherence, struct coherence_page *page,
-                                                 uint64_t number, unsigned node, bool write)
+                            uint64_t number, unsigned node, bool write)
 {
     bool wanted = write || migratory_read(coherence, page);
     if (write)
         migratory_write(page, node);
-    struct coherence_request *request = coherence_request_add(coherence, page, number, KIND_REQUEST, node,
-                                                              wanted ? PAGE_MODIFIED : PAGE_SHARED);
+    struct coherence_request *request =
+        coherence_request_add(coherence, page, number, KIND_REQUEST, node,
+                              wanted ? PAGE_MODIFIED : PAGE_SHARED);
     request->promoted = wanted && !write;
 }
 

@@ -27,6 +27,25 @@
 8:
 .endm
 
+/* RBX := area and RDX:RAX := features of the program's vector state. */
+.macro vector_area
+        mov     %gs:THREAD_XSAVE, %rbx
+        mov     %gs:THREAD_XFEATURES, %rax
+        mov     %rax, %rdx
+        shr     $32, %rdx
+.endm
+
+/* What a crossing keeps of the program besides its general registers. */
+.macro program_save
+        vector_area
+        xsavec64 (%rbx)
+        cmpl    $0, %gs:THREAD_FSGSBASE
+        je      9f
+        rdfsbase %rax
+        mov     %rax, %gs:THREAD_APP_FS
+9:
+.endm
+
 /* To the program with the registers at RSP. */
 .macro general_restore
         movl    $0, %gs:THREAD_IN_MONITOR
@@ -191,15 +210,7 @@ slow:
         cld
         cmpq    $0, %gs:THREAD_QUICK
         jne     quick
-full:   mov     %gs:THREAD_XSAVE, %rbx
-        mov     %gs:THREAD_XFEATURES, %rax
-        mov     %rax, %rdx
-        shr     $32, %rdx
-        xsavec64 (%rbx)
-        cmpl    $0, %gs:THREAD_FSGSBASE
-        je      entry_switch
-        rdfsbase %rax
-        mov     %rax, %gs:THREAD_APP_FS
+full:   program_save
 HIDDEN(entry_switch)
         movl    $1, %gs:THREAD_IN_MONITOR
         set_fs  %gs:THREAD_MONITOR_FS
@@ -218,10 +229,7 @@ HIDDEN(leave_start)
         mov     %gs:THREAD_LEAVING, %rsp
         cmpl    $0, %gs:THREAD_PENDING
         jne     leave_pending
-        mov     %gs:THREAD_XSAVE, %rbx
-        mov     %gs:THREAD_XFEATURES, %rax
-        mov     %rax, %rdx
-        shr     $32, %rdx
+        vector_area
         xrstor64 (%rbx)
         set_fs  %gs:THREAD_APP_FS
         general_restore
@@ -254,15 +262,7 @@ HIDDEN(quick_start)
         general_restore
 HIDDEN(quick_end)
 quick_pending:
-        mov     %gs:THREAD_XSAVE, %rbx
-        mov     %gs:THREAD_XFEATURES, %rax
-        mov     %rax, %rdx
-        shr     $32, %rdx
-        xsavec64 (%rbx)
-        cmpl    $0, %gs:THREAD_FSGSBASE
-        je      leave_pending
-        rdfsbase %rax
-        mov     %rax, %gs:THREAD_APP_FS
+        program_save
         jmp     leave_pending
         .size syscall_entry, . - syscall_entry
 
