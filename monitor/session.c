@@ -237,7 +237,8 @@ void session_prepare(const struct session_configuration *wanted)
         span_fatal("getrandom: %s", strerror(errno));
     if (configuration.peer_count)
         peers_probe();
-    userfault_device_keep((int)fdguard_floor());
+    if (node_count > 1)
+        userfault_device_keep((int)fdguard_floor());
     if (node_count > 1 && pager_probe(why) < 0) {
         /* What the program executes with fewer rights than it has itself runs all the same, and says nothing. */
         if (!configuration.best_effort && !configuration.executed)
