@@ -84,7 +84,7 @@ _Noreturn void monitor_start(const struct program_start *start)
     view_exe_path(start->path);
     thread->tid = thread->pid = getpid();
     thread->process = &process_first;
-    thread->classes = call_classes_home();
+    call_set_home(thread);
     self_record();
     signal_initialise();
     damage_rtld_range(start->rtld.start, start->rtld.end);

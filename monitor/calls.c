@@ -18,6 +18,7 @@
 #include "monitor/active.h"
 #include "monitor/context.h"
 #include "monitor/direct_read.h"
+#include "monitor/entries.h"
 #include "monitor/fatal.h"
 #include "monitor/fdguard.h"
 #include "monitor/memory_calls.h"
@@ -72,7 +73,7 @@ static void classes_share(uint8_t *classes)
     classes[SYS_readv] = classes[SYS_preadv] = classes[SYS_preadv2] = CLASS_SLOW;
 }
 
-const uint8_t *call_classes_home(void)
+static const uint8_t *classes_home(void)
 {
     static uint8_t classes[CLASS_COUNT]; /* beyond the table: direct, for the kernel to refuse */
     static bool made;
@@ -90,6 +91,12 @@ const uint8_t *call_classes_home(void)
         classes_share(classes);
     made = true;
     return classes;
+}
+
+void call_set_home(struct thread *thread)
+{
+    thread->classes = classes_home();
+    thread->quick = entries_quick;
 }
 
 const uint8_t *call_classes_peer(void)
@@ -312,7 +319,7 @@ long call_handle(struct thread *thread, uint64_t number, const uint64_t a[6], st
         return thread_call(thread, number, a, registers);
     if (number == SYS_rt_sigtimedwait)
         return signal_call_wait(thread, a);
-    if (call_classes_home()[number] == CLASS_FD && descriptor_is_ours((unsigned)a[0]))
+    if (classes_home()[number] == CLASS_FD && descriptor_is_ours((unsigned)a[0]))
         return -EBADF;
     if (timed_call_is(number, a))
         return timed_call(thread, number, a);
@@ -336,7 +343,7 @@ long call_handle(struct thread *thread, uint64_t number, const uint64_t a[6], st
     case SYS_openat2:
         return open_call(number, a);
     case SYS_getdents64:
-        return view_getdents(a);
+        return entries_read(thread, a);
     case SYS_readlink:
     case SYS_readlinkat:
         return readlink_call(number, a);

@@ -27,8 +27,9 @@ long call_handle(struct thread *thread, uint64_t number, const uint64_t argument
 /* What a call's result means: an EINTR that no signal of the program's caused has the call made again. */
 long call_cut(const struct thread *thread, uint64_t number, long result);
 
-/* The class tables for this node; `distributed` when calls on the own thread have to be seen. */
-const uint8_t *call_classes_home(void);
+/* What the entry does with the calls of a thread that runs at home: its class table and its quick path. */
+void call_set_home(struct thread *thread);
+/* The class table of a peer. */
 const uint8_t *call_classes_peer(void);
 
 /* Where the program makes the call again whose return address is given. */

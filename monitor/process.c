@@ -79,6 +79,7 @@ static void child_context(struct thread *parent, struct thread *child, const str
         child->context->fs_base = tls;
     child->app_fs = child->context->fs_base;
     child->classes = parent->classes;
+    child->quick = parent->quick;
     child->mask = parent->mask;
     if (!(flags & CLONE_VM) || (flags & CLONE_VFORK))
         child->alternate = parent->alternate;
@@ -224,7 +225,7 @@ static void fork_child(struct thread *thread, struct registers *registers, uint6
     thread->robust_list = 0;
     thread->signal_count = 0;
     thread->traced = thread->trace_pending = false;
-    thread->classes = call_classes_home();
+    call_set_home(thread);
     thread_arm();
     if (stack)
         registers->g[REG_RSP] = stack;

@@ -110,7 +110,7 @@ static void call_at_home(struct thread *thread, const struct wire_context *conte
     thread->node = HOME_NODE;
     if (context->call == SYS_rt_sigreturn)
         session_thread_moved(peer, HOME_NODE); /* it does not come back here, and stays at home */
-    thread->classes = call_classes_home();
+    call_set_home(thread);
     atomic_store(&thread->activity, THREAD_IN_CALL);
     thread_set_mask(thread->mask & ~SIGNALS_OURS);
     call_slow(registers);
@@ -154,7 +154,7 @@ static void came_home(struct thread *thread, size_t bytes)
     }
     session_thread_moved(peer, HOME_NODE);
     thread->node = HOME_NODE;
-    thread->classes = call_classes_home();
+    call_set_home(thread);
     context_want(context);
     if (context->call == WIRE_NO_CALL)
         context_resume(thread, context);

@@ -28,6 +28,7 @@ long trace_me(struct thread *thread)
     memset(all_slow, CLASS_SLOW, sizeof all_slow);
     thread->traced = thread->trace_pending = true;
     thread->classes = all_slow;
+    thread->quick = NULL;
     return 0;
 }
 
@@ -36,6 +37,6 @@ void trace_call(struct thread *thread, uint64_t number)
     if (!thread->trace_pending || !stops_traced(number))
         return;
     thread->trace_pending = false;
-    thread->classes = call_classes_home();
+    call_set_home(thread);
     syscall(SYS_ptrace, PTRACE_TRACEME, 0, 0, 0);
 }

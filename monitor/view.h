@@ -48,9 +48,6 @@ long view_readlink(const char *path, char *buffer, size_t size);
  * path. */
 bool view_exe_of(const char *path, char *exe, size_t size);
 
-/* getdents64(2): directories of /proc/self do not list the monitor's threads and descriptors. */
-long view_getdents(const uint64_t a[6]);
-
 /*
  * sched_getaffinity(2) and sched_setaffinity(2) as the kernel has them, for a machine with the
  * session's processors. `pid` is 0 for the caller, a thread of this process, or any other, which is
