@@ -94,6 +94,7 @@ static void loop(void *argument)
     thread->restart = 0;
     atomic_store(&thread->pending, 0);
     __atomic_store_n(&thread->number, thread->context->thread, __ATOMIC_RELEASE);
+    context_arrived(thread);
     context_want(thread->context);
     context_resume(thread, thread->context);
 }
@@ -111,8 +112,13 @@ static void go_home(void *argument)
     __atomic_store_n(&thread->number, 0, __ATOMIC_RELEASE);
     atomic_fetch_add(&migrations_out, 1);
     thread->context->tid = thread->program_tid;
+    uint64_t addresses[PAGER_WANT_MAX];
+    unsigned count = context_carry(thread, addresses);
+    bool stays = thread->context->reason != WIRE_REASON_CALL;
     message_send(thread, WIRE_THREAD_RETURN, thread->context,
                  sizeof *thread->context + thread->context->xsave_bytes);
+    if (stays)
+        pager_move(addresses, count, HOME_NODE); /* while the other side wakes up */
     loop_again(thread);
 }
 

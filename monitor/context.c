@@ -164,3 +164,36 @@ void context_want(const struct wire_context *context)
     }
     pager_want(addresses, count, writes);
 }
+
+void context_arrived(struct thread *thread)
+{
+    thread->carried = thread->context->carried;
+    thread->arrived = pager_recent_now();
+}
+
+/*
+ * Besides the stack and the thread's own data, what it faulted on here, and what came with it: of that one page in
+ * turn is left out, so that what it no longer uses stays behind; if it does use it, it faults on it.
+ */
+unsigned context_carry(struct thread *thread, uint64_t addresses[PAGER_WANT_MAX])
+{
+    struct wire_context *context = thread->context;
+    uint64_t stack = (uint64_t)context->gregs[REG_RSP], left_out = thread->carried.moves++ % WIRE_CARRIED_MAX;
+    addresses[0] = stack;
+    addresses[1] = stack + PAGE_BYTES / 2;
+    addresses[2] = context->fs_base;
+    uint64_t *carried = addresses + 3;
+    _Static_assert(3 + WIRE_CARRIED_MAX <= PAGER_WANT_MAX, "one job");
+    unsigned count = pager_recent(thread->tid, thread->arrived, carried, WIRE_CARRIED_MAX);
+    for (unsigned i = 0; i < WIRE_CARRIED_MAX && count < WIRE_CARRIED_MAX; i++) {
+        uint64_t page = thread->carried.pages[i];
+        bool known = i == left_out || page == 0;
+        for (unsigned j = 0; j < count; j++)
+            known |= carried[j] == page;
+        if (!known)
+            carried[count++] = page;
+    }
+    context->carried = (struct wire_carried){.moves = thread->carried.moves};
+    memcpy(context->carried.pages, carried, count * sizeof *carried);
+    return 3 + count;
+}

@@ -7,6 +7,7 @@
 
 #include "monitor/signal.h"
 #include "monitor/thread.h"
+#include "runtime/pager.h"
 #include "runtime/wire.h"
 
 #define CONTEXT_BYTES_MAX (sizeof(struct wire_context) + WIRE_XSAVE_BYTES_MAX)
@@ -26,12 +27,17 @@ bool context_valid(const struct wire_context *context, size_t bytes);
 /* Makes `context` the vector state and the registers of `thread` as if it were in a call. */
 void context_to_registers(struct thread *thread, const struct wire_context *context,
                           struct registers *registers);
+/* Asks the pager for the pages that a context which has just arrived will touch first. */
+void context_want(const struct wire_context *context);
+/* thread->context has come from another node. */
+void context_arrived(struct thread *thread);
+/* thread->context is about to leave: addresses of the pages that it will need, for pager_move, and their number. Notes in
+ * the context which they are, for context_arrived. */
+unsigned context_carry(struct thread *thread, uint64_t addresses[PAGER_WANT_MAX]);
 /*
  * The thread goes on in the program with exactly this context and its mask. Pending signals are delivered first.
  * All signals must be blocked. On the thread's monitor stack or its alternate stack.
  */
-/* Asks the pager for the pages that a context which has just arrived will touch first. */
-void context_want(const struct wire_context *context);
 _Noreturn void context_resume(struct thread *thread, const struct wire_context *context);
 
 /* Puts the markers of the kernel's signal frames into a standard XSAVE area of `bytes`, which has 4 bytes behind it. */

@@ -131,6 +131,7 @@ static void came_home(struct thread *thread, size_t bytes)
     struct wire_context *context = thread->context;
     if (!context_valid(context, bytes))
         span_fatal("node %u sent a malformed context for thread %d", thread->node, thread->tid);
+    context_arrived(thread);
     thread_block_signals();
     channel_back(thread);
     atomic_fetch_and(&thread->pending, ~PENDING_MOVE);
@@ -182,8 +183,11 @@ static void start_send(struct thread *thread)
         span_fatal("node %u takes no more threads", thread->node);
     atomic_fetch_add(&migrations, 1);
     atomic_store(&thread->activity, THREAD_SHADOWS);
+    uint64_t addresses[PAGER_WANT_MAX];
+    unsigned count = context_carry(thread, addresses);
     message_send(thread, WIRE_THREAD_START, thread->context,
                  sizeof *thread->context + thread->context->xsave_bytes);
+    pager_move(addresses, count, thread->node); /* while the other side wakes up */
     if (!atomic_load(&thread->pending))
         thread_set_mask(thread->mask & ~SIGNALS_OURS);
 }

@@ -93,6 +93,8 @@ struct thread {
     struct wire_result forward_result;
     uint64_t fault_address; /* peer: of the last question about a mapping, and how often in a row */
     unsigned fault_repeats;
+    struct wire_carried carried; /* what came with it */
+    uint32_t arrived;            /* when: pager_recent_now */
     long entries_bytes; /* home: of directory entries that stand in the program's buffer, for this call */
 };
 

@@ -58,6 +58,16 @@ void coherence_fault(struct coherence *coherence, uint64_t page, bool write)
 
 /* ---- messages -------------------------------------------------------------------------------- */
 
+void coherence_move(struct coherence *coherence, uint64_t page, unsigned node)
+{
+    if (page < PAGE_FIRST || page >= PAGE_END)
+        return;
+    if (coherence->node == HOME_NODE)
+        coherence_home_push(coherence, page, node);
+    else
+        coherence_peer_give(coherence, page);
+}
+
 static int message_page(struct coherence *coherence, unsigned from, enum wire_type type,
                         const void *payload, size_t bytes)
 {

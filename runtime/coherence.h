@@ -65,6 +65,9 @@ size_t coherence_node_sole(const struct coherence *coherence, unsigned node);
 
 /* A local access needs the page; `write` for write permission. The answer is an install, unprotect or wake, in time. */
 void coherence_fault(struct coherence *coherence, uint64_t page, bool write);
+/* A thread that used the page here leaves for `node`: a page that is this node's alone goes there too, unasked. A peer's
+ * goes home, wherever the thread goes. */
+void coherence_move(struct coherence *coherence, uint64_t page, unsigned node);
 /* A frame from `from` with `bytes` of payload, which may be malformed: 0, or -EPROTO (the connection must end). */
 int coherence_message(struct coherence *coherence, unsigned from, enum wire_type type, const void *payload,
                       size_t bytes);

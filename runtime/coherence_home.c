@@ -189,6 +189,18 @@ static void grant_write_home(struct coherence *coherence, struct coherence_page 
     coherence_hold_start(coherence, page);
 }
 
+/* No other copy is left. */
+static void grant_modified(struct coherence *coherence, struct coherence_page *page,
+                           const struct coherence_request *request, enum coherence_content content,
+                           const void *data)
+{
+    page->holders = NODE_BIT(request->node);
+    page->state = PAGE_MODIFIED;
+    page->writer = request->node;
+    page->epoch++;
+    grant_send(coherence, page, request, PAGE_MODIFIED, content, data);
+}
+
 static void grant_write_peer(struct coherence *coherence, struct coherence_page *page,
                              const struct coherence_request *request,
                              enum coherence_content content, const void *data)
@@ -211,11 +223,7 @@ static void grant_write_peer(struct coherence *coherence, struct coherence_page 
     }
     COHERENCE_ASSERT((page->holders & ~(NODE_BIT(request->node) | HOME_BIT)) == 0);
     COHERENCE_ASSERT(upgrade == (content == CONTENT_NONE));
-    page->holders = NODE_BIT(request->node);
-    page->state = PAGE_MODIFIED;
-    page->writer = request->node;
-    page->epoch++;
-    grant_send(coherence, page, request, PAGE_MODIFIED, content, data);
+    grant_modified(coherence, page, request, content, data);
 }
 
 void coherence_home_finish(struct coherence *coherence, struct coherence_page *page,
@@ -323,6 +331,21 @@ void coherence_home_run(struct coherence *coherence, uint64_t number)
     }
 }
 
+void coherence_home_push(struct coherence *coherence, uint64_t number, unsigned node)
+{
+    struct coherence_page *page = coherence_table_find(coherence, number);
+    if (page == NULL || !home_owns(page) || page->queue != 0 || coherence->frozen ||
+        !(coherence->nodes & NODE_BIT(node)) || coherence_job_concerns(coherence, number))
+        return;
+    struct coherence_request request = {
+        .page = number, .kind = KIND_REQUEST, .node = (uint8_t)node, .state = PAGE_MODIFIED, .promoted = true};
+    enum coherence_content content = home_take(coherence, page, &request);
+    if (content == CONTENT_BUSY || content == CONTENT_GONE)
+        return;
+    page->flags = (uint8_t)((page->flags & ~PAGE_PROBED) | PAGE_PUSHED);
+    grant_modified(coherence, page, &request, content, coherence->scratch);
+}
+
 /* ---- migratory pages ------------------------------------------------------------------------- */
 
 /*
@@ -417,6 +440,10 @@ int coherence_home_request(struct coherence *coherence, unsigned from,
     struct coherence_page *page = coherence_table_get(coherence, message->page);
     if (coherence_request_find(coherence, page, KIND_REQUEST, from) != NULL)
         return -EPROTO;
+    if ((page->holders & NODE_BIT(from)) && (page->flags & PAGE_PUSHED) && message->held == PAGE_LOST) {
+        page->flags &= (uint8_t)~PAGE_PUSHED; /* it took the page that met the request for the answer */
+        return 0;
+    }
     if ((page->holders & NODE_BIT(from)) &&
         (!write || page->state != PAGE_SHARED || message->held != PAGE_SHARED))
         return -EPROTO; /* it has what it wants */
@@ -436,8 +463,14 @@ struct coherence_request *coherence_home_pending(const struct coherence *coheren
     return request;
 }
 
-/* The answer to a recall is what the directory says that the node has, or its first write came
- * between. */
+/* What the node says that it had is what the directory says, or its first write came between. */
+static bool held_makes_sense(const struct coherence_page *page, const struct wire_page *message)
+{
+    if (page->state == PAGE_EXCLUSIVE && message->held == PAGE_MODIFIED)
+        return message->epoch == page->epoch + 1;
+    return message->held == page->state && message->epoch == page->epoch;
+}
+
 static bool return_makes_sense(const struct coherence_page *page,
                                const struct coherence_request *request, unsigned from,
                                const struct wire_page *message)
@@ -446,11 +479,7 @@ static bool return_makes_sense(const struct coherence_page *page,
         return false;
     if (message->state != (request->state == PAGE_SHARED ? PAGE_SHARED : PAGE_LOST))
         return false;
-    if ((message->flags != 0) != (request->source == from))
-        return false;
-    if (page->state == PAGE_EXCLUSIVE && message->held == PAGE_MODIFIED)
-        return message->epoch == page->epoch + 1;
-    return message->held == page->state && message->epoch == page->epoch;
+    return (message->flags != 0) == (request->source == from) && held_makes_sense(page, message);
 }
 
 static void return_take(struct coherence *coherence, struct coherence_page *page,
@@ -459,6 +488,7 @@ static void return_take(struct coherence *coherence, struct coherence_page *page
 {
     request->pending &= ~NODE_BIT(from);
     page->epoch = message->epoch;
+    page->flags &= (uint8_t)~PAGE_PUSHED; /* a request that crossed the grant would have come before this answer */
     if (message->state == PAGE_SHARED)
         page->state = PAGE_SHARED;
     else
@@ -474,7 +504,7 @@ static void return_take(struct coherence *coherence, struct coherence_page *page
 }
 
 /*
- * The node could not install what it was granted. If it has been asked for the page since, this is
+ * The node could not install what it was granted, or the thread that used the page has left it. If it has been asked for the page since, this is
  * the answer: it will ignore the recall. Otherwise nobody but home may have the contents now.
  */
 static int return_gone(struct coherence *coherence, unsigned from, const struct wire_page *message,
@@ -485,9 +515,11 @@ static int return_gone(struct coherence *coherence, unsigned from, const struct 
         (page == NULL || !(page->holders & NODE_BIT(from))))
         return 0;
     if (page == NULL || !(page->holders & NODE_BIT(from)) || message->state != PAGE_LOST ||
-        message->held != page->state || message->epoch != page->epoch)
+        !held_makes_sense(page, message))
         return -EPROTO;
     struct coherence_request *request = coherence_home_pending(coherence, page);
+    page->epoch = message->epoch;
+    page->flags &= (uint8_t)~PAGE_PUSHED;
     page->holders &= ~NODE_BIT(from);
     if (request != NULL && (request->pending & NODE_BIT(from))) {
         return_take(coherence, page, request, from, message, data); /* contents come in any case */
@@ -498,6 +530,8 @@ static int return_gone(struct coherence *coherence, unsigned from, const struct 
         COHERENCE_ASSERT(result == 0 || result == -ENOENT);
         page->holders = HOME_BIT;
         page->state = PAGE_MODIFIED;
+        page->writer = HOME_NODE;
+        page->epoch++; /* it may have been written there */
     }
     return 0;
 }

@@ -30,6 +30,14 @@ bool coherence_job_blocks(const struct coherence *coherence,
            job_covers(job, request->page);
 }
 
+bool coherence_job_concerns(const struct coherence *coherence, uint64_t page)
+{
+    for (const struct coherence_job *job = coherence->jobs; job != NULL; job = job->next)
+        if (job->type == JOB_FREEZE || job_covers(job, page))
+            return true;
+    return false;
+}
+
 bool coherence_job_forgets(struct coherence *coherence, unsigned node, uint64_t page)
 {
     struct coherence_job *job = coherence->jobs;

@@ -88,13 +88,14 @@ void coherence_peer_fault(struct coherence *coherence, uint64_t number, bool wri
 
 /* ---- grants ---------------------------------------------------------------------------------- */
 
+/* `request` NULL: the page comes with a thread that is on its way, and home did not know of a copy. */
 static bool grant_makes_sense(const struct coherence_page *page,
                               const struct coherence_request *request,
                               const struct wire_page *message)
 {
     switch (message->flags) {
     case WIRE_PAGE_GONE:
-        return true;
+        return request != NULL;
     case WIRE_PAGE_DATA:
     case WIRE_PAGE_ZERO:
         if (page->state != PAGE_LOST || message->epoch == 0)
@@ -107,6 +108,8 @@ static bool grant_makes_sense(const struct coherence_page *page,
     default:
         return false;
     }
+    if (request == NULL)
+        return message->flags != 0 && message->flags != WIRE_PAGE_GONE && message->state == PAGE_MODIFIED;
     if (request->state == PAGE_MODIFIED)
         return message->state == PAGE_MODIFIED;
     return message->flags != 0 && message->state != PAGE_LOST; /* a migratory page comes modified */
@@ -144,15 +147,16 @@ static int peer_install(struct coherence *coherence, uint64_t number, const void
 int coherence_peer_grant(struct coherence *coherence, const struct wire_page *message,
                          const void *data)
 {
-    struct coherence_page *page = coherence_table_find(coherence, message->page);
+    struct coherence_page *page = coherence_table_get(coherence, message->page);
     struct coherence_request *request =
-        page != NULL ? coherence_request_find(coherence, page, KIND_REQUEST, coherence->node)
-                     : NULL;
-    if (request == NULL || !grant_makes_sense(page, request, message))
+        coherence_request_find(coherence, page, KIND_REQUEST, coherence->node);
+    if (!grant_makes_sense(page, request, message))
         return -EPROTO;
-    bool upgrade_next = request->upgrade_next;
-    coherence_hold_answered(coherence, request);
-    coherence_request_remove(coherence, page, request);
+    bool upgrade_next = request != NULL && request->upgrade_next;
+    if (request != NULL) {
+        coherence_hold_answered(coherence, request);
+        coherence_request_remove(coherence, page, request);
+    }
     if (message->flags == WIRE_PAGE_GONE) {
         coherence->operations.wake(coherence->context, message->page);
         return 0;
@@ -252,6 +256,29 @@ void coherence_peer_release(struct coherence *coherence, struct coherence_reques
     COHERENCE_ASSERT(page != NULL && recall->kind == KIND_RECALL && page->state != PAGE_LOST);
     recall_carry_out(coherence, page, recall->page, recall->state, recall->with_data, true);
     coherence_request_remove(coherence, page, recall);
+}
+
+void coherence_peer_give(struct coherence *coherence, uint64_t number)
+{
+    struct coherence_page *page = coherence_table_find(coherence, number);
+    if (page == NULL || page->state != PAGE_MODIFIED ||
+        coherence_request_find(coherence, page, KIND_RECALL, coherence->node) != NULL)
+        return;
+    int zero = coherence->operations.take(coherence->context, number, coherence->scratch, false);
+    if (zero < 0)
+        return; /* the kernel is at it */
+    struct wire_page message = {
+        .page = number,
+        .epoch = page->epoch,
+        .state = PAGE_LOST,
+        .held = PAGE_MODIFIED,
+        .flags = (uint16_t)(WIRE_PAGE_GONE | (zero == 1 ? WIRE_PAGE_ZERO : WIRE_PAGE_DATA)),
+    };
+    coherence->counters.pages_out++;
+    page->state = PAGE_LOST;
+    coherence_hold_end(coherence, page, false);
+    coherence->operations.send(coherence->context, HOME_NODE, WIRE_PAGE_RETURN, &message,
+                               zero == 1 ? NULL : coherence->scratch);
 }
 
 /* ---- ranges ---------------------------------------------------------------------------------- */

@@ -40,6 +40,7 @@ enum coherence_page_flags {
     PAGE_EARLY = 4, /* taken: somebody waited for it while it was held */
     PAGE_MIGRATORY = 8, /* home: who reads it writes it next, so a reader gets it modified */
     PAGE_PROBED = 16,   /* home: migratory, but the last reader got it shared, to see whether it writes */
+    PAGE_PUSHED = 32,   /* home: the holder was granted it unasked, and may have asked for it meanwhile */
 };
 
 /* One page as this node sees it; at home that is the directory entry and home's own copy in one. */
@@ -240,6 +241,8 @@ int coherence_home_return(struct coherence *coherence, unsigned from,
  * needed): grants it. */
 void coherence_home_finish(struct coherence *coherence, struct coherence_page *page,
                            struct coherence_request *request, const void *data);
+/* Grants the page to `node`, which has not asked for it, when home has it to itself and nothing is under way. */
+void coherence_home_push(struct coherence *coherence, uint64_t number, unsigned node);
 /* The request of the page that waits for answers to recalls, NULL: none. */
 struct coherence_request *coherence_home_pending(const struct coherence *coherence,
                                                  const struct coherence_page *page);
@@ -256,6 +259,8 @@ int coherence_peer_grant(struct coherence *coherence, const struct wire_page *me
 int coherence_peer_recall(struct coherence *coherence, const struct wire_page *message);
 int coherence_peer_range(struct coherence *coherence, enum wire_type type,
                          const struct wire_range *range);
+/* Sends a page that only this node has home, unasked. */
+void coherence_peer_give(struct coherence *coherence, uint64_t number);
 /* Carries out a recall that was held back. */
 void coherence_peer_release(struct coherence *coherence, struct coherence_request *recall);
 
@@ -263,6 +268,8 @@ void coherence_peer_release(struct coherence *coherence, struct coherence_reques
 
 int coherence_job_range_done(struct coherence *coherence, unsigned from,
                              const struct wire_range *range);
+/* Is a job at work on the page, or about to be? */
+bool coherence_job_concerns(const struct coherence *coherence, uint64_t page);
 /* Is this request to wait until the job at work is over? */
 bool coherence_job_blocks(const struct coherence *coherence,
                           const struct coherence_request *request);

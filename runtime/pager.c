@@ -237,6 +237,7 @@ static bool loop_faults(struct pager *pager)
         pager_clock_start(pager, events[i].page, now_ns);
         if (peer && pager_file_fault(pager, events[i].page))
             continue;
+        pager_recent_add(&events[i]);
         pager_ahead_before(pager, &events[i]);
         coherence_fault(pager->coherence, events[i].page, events[i].write);
         pager_ahead_after(pager, &events[i]);
@@ -283,6 +284,11 @@ static void loop_job(struct pager *pager, struct pager_job *job)
     case PAGER_JOB_WANT:
         for (unsigned i = 0; i < job->page_count; i++)
             pager_ahead_want(pager, job->pages[i] >> PAGE_SHIFT, job->writes >> i & 1);
+        pager_job_finish(job);
+        return;
+    case PAGER_JOB_MOVE:
+        for (unsigned i = 0; i < job->page_count; i++)
+            coherence_move(pager->coherence, job->pages[i] >> PAGE_SHIFT, job->node);
         pager_job_finish(job);
         return;
     case PAGER_JOB_STATISTICS:

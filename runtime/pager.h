@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "runtime/channel.h"
 #include "runtime/wire.h"
@@ -62,6 +63,13 @@ void pager_thaw(void);
  * written. Does not wait, and does nothing for memory that is not mapped here. */
 #define PAGER_WANT_MAX 16u
 void pager_want(const uint64_t *addresses, unsigned count, uint64_t writes);
+/* A thread leaves for `node`: the pages of the addresses go there too, as far as they are this node's alone. Does not
+ * wait. */
+void pager_move(const uint64_t *addresses, unsigned count, unsigned node);
+/* Addresses of at most `most` pages that were last faulted on by the thread that this kernel knows as `tid`, after the call
+ * of pager_recent_now that returned `since`; the latest first: their number. A guess. */
+unsigned pager_recent(pid_t tid, uint32_t since, uint64_t *addresses, unsigned most);
+uint32_t pager_recent_now(void);
 /* Home: asks `node` to interrupt a thread. Does not wait. */
 void pager_interrupt(unsigned node, uint32_t thread);
 /* Home, waits at most `timeout_ms`: statistics of every node, own included; `quit` ends the peers' sessions. */

@@ -205,18 +205,34 @@ void pager_interrupt(unsigned node, uint32_t thread)
     pager_job_post(&pager.queue, job);
 }
 
-void pager_want(const uint64_t *addresses, unsigned count, uint64_t writes)
+/* A job about pages that need not be done; NULL: it is not. */
+static struct pager_job *pages_job(enum pager_job_type type, const uint64_t *addresses, unsigned count)
 {
-    if (!pager_running() || count == 0)
-        return;
     PAGER_ASSERT(count <= PAGER_WANT_MAX);
-    struct pager_job *job = calloc(1, sizeof *job);
+    struct pager_job *job = pager_running() && count != 0 ? calloc(1, sizeof *job) : NULL;
     if (job == NULL)
-        return; /* they come when they are touched */
-    job->type = PAGER_JOB_WANT;
+        return NULL;
+    job->type = type;
     memcpy(job->pages, addresses, count * sizeof *addresses);
     job->page_count = count;
+    return job;
+}
+
+void pager_want(const uint64_t *addresses, unsigned count, uint64_t writes)
+{
+    struct pager_job *job = pages_job(PAGER_JOB_WANT, addresses, count);
+    if (job == NULL)
+        return; /* they come when they are touched */
     job->writes = writes;
+    pager_job_post(&pager.queue, job);
+}
+
+void pager_move(const uint64_t *addresses, unsigned count, unsigned node)
+{
+    struct pager_job *job = pages_job(PAGER_JOB_MOVE, addresses, count);
+    if (job == NULL)
+        return;
+    job->node = node;
     pager_job_post(&pager.queue, job);
 }
 
@@ -249,4 +265,5 @@ void pager_forget(void)
     memset(&pager, 0, sizeof pager);
     pager_file_forget();
     pager_ahead_forget();
+    pager_recent_forget();
 }

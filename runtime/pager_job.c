@@ -38,6 +38,8 @@ static const char *job_name(enum pager_job_type type)
         return "interrupt";
     case PAGER_JOB_WANT:
         return "want";
+    case PAGER_JOB_MOVE:
+        return "move";
     case PAGER_JOB_STATISTICS:
         return "statistics";
     }
@@ -108,7 +110,7 @@ struct pager_job *pager_job_take(struct pager_queue *queue)
 
 void pager_job_finish(struct pager_job *job)
 {
-    if (job->type == PAGER_JOB_INTERRUPT || job->type == PAGER_JOB_WANT) {
+    if (job->type == PAGER_JOB_INTERRUPT || job->type == PAGER_JOB_WANT || job->type == PAGER_JOB_MOVE) {
         free(job);
         return;
     }

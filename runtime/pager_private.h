@@ -43,6 +43,7 @@ struct userfault {
 
 struct userfault_event {
     uint64_t page;
+    uint32_t thread; /* its kernel's number, 0: not told */
     bool write;
     bool missing; /* not there at all, rather than write-protected */
 };
@@ -102,6 +103,7 @@ enum pager_job_type {
     PAGER_JOB_THAW,
     PAGER_JOB_INTERRUPT,
     PAGER_JOB_WANT,
+    PAGER_JOB_MOVE,
     PAGER_JOB_STATISTICS,
 };
 
@@ -116,7 +118,7 @@ struct pager_job {
     struct channel *channel;
     struct wire_statistics *statistics; /* NODES_MAX of them */
     uint64_t deadline_ns;
-    uint64_t pages[PAGER_WANT_MAX]; /* PAGER_JOB_WANT: addresses */
+    uint64_t pages[PAGER_WANT_MAX]; /* PAGER_JOB_WANT, PAGER_JOB_MOVE: addresses */
     uint64_t writes;                /* of which are wanted for writing, as bits */
     unsigned page_count;
     bool quit;
@@ -187,6 +189,12 @@ void pager_ahead_before(struct pager *pager, const struct userfault_event *event
 void pager_ahead_after(struct pager *pager, const struct userfault_event *event);
 /* Loop: asks for a page that nobody waits for yet. */
 void pager_ahead_want(struct pager *pager, uint64_t page, bool write);
+
+/* ---- pager_recent.c: faults of the last moment ----------------------------------------------- */
+
+/* Loop: a fault on coherent memory. */
+void pager_recent_add(const struct userfault_event *event);
+void pager_recent_forget(void);
 
 /* ---- pager.c: the loop; pager_api.c starts it ------------------------------------------------ */
 

@@ -40,6 +40,9 @@
 #define KERNEL_MAJOR 5
 #define KERNEL_MINOR 18 /* MADV_DONTNEED_LOCKED; write protection is older */
 
+/* Older than the kernel that is asked for. */
+#define FEATURES (UFFD_FEATURE_PAGEFAULT_FLAG_WP | UFFD_FEATURE_THREAD_ID)
+
 #define RETRIES_MAX 1000000 /* each yields: the map is being changed by another thread */
 
 static const uint8_t zero_page[PAGE_BYTES] __attribute__((aligned(PAGE_BYTES)));
@@ -150,9 +153,9 @@ int userfault_open(struct userfault *userfault, int fd_floor, char why[WIRE_MESS
     }
     userfault->fd = fd;
     struct uffdio_api api = {.api = UFFD_API,
-                             .features = UFFD_FEATURE_PAGEFAULT_FLAG_WP | userfault_take_feature()};
+                             .features = FEATURES | userfault_take_feature()};
     bool takes = ioctl(fd, UFFDIO_API, &api) == 0;
-    api = (struct uffdio_api){.api = UFFD_API, .features = UFFD_FEATURE_PAGEFAULT_FLAG_WP};
+    api = (struct uffdio_api){.api = UFFD_API, .features = FEATURES};
     if (!takes && ioctl(fd, UFFDIO_API, &api) != 0) {
         error = -errno;
         snprintf(why, WIRE_MESSAGE_BYTES,
@@ -217,6 +220,7 @@ int userfault_events(const struct userfault *userfault,
         if (messages[i].event != UFFD_EVENT_PAGEFAULT)
             continue; /* no other was asked for */
         events[found].page = messages[i].arg.pagefault.address >> PAGE_SHIFT;
+        events[found].thread = messages[i].arg.pagefault.feat.ptid;
         uint64_t flags = messages[i].arg.pagefault.flags;
         events[found].write = (flags & (UFFD_PAGEFAULT_FLAG_WRITE | UFFD_PAGEFAULT_FLAG_WP)) != 0;
         events[found].missing = (flags & UFFD_PAGEFAULT_FLAG_WP) == 0;

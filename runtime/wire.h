@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #define WIRE_MAGIC   0x4e415053u /* "SPAN" */
-#define WIRE_VERSION 2u
+#define WIRE_VERSION 3u
 #define WIRE_PORT    7171
 
 #define NODES_MAX 64 /* a sharer set is one 64-bit word */
@@ -187,6 +187,14 @@ struct wire_statistics {
 /* General registers in the order of <sys/ucontext.h> REG_R8 .. REG_EFL, as the kernel's sigcontext has them. */
 #define WIRE_GREGS 18
 
+#define WIRE_CARRIED_MAX 6
+
+/* What went along with a thread besides its stack: a guess of what it works with. */
+struct wire_carried {
+    uint64_t moves; /* of the thread so far */
+    uint64_t pages[WIRE_CARRIED_MAX]; /* addresses, 0: none */
+};
+
 struct wire_context {
     uint64_t gregs[WIRE_GREGS];
     uint64_t fs_base;
@@ -199,6 +207,7 @@ struct wire_context {
     uint64_t fault_address; /* return for a fault: si_addr */
     int32_t fault_signal, fault_code; /* signal number and si_code */
     uint64_t fault_error, fault_trap; /* REG_ERR and REG_TRAPNO of the fault */
+    struct wire_carried carried;
 };
 #define WIRE_NO_CALL UINT64_MAX
 

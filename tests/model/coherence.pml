@@ -30,6 +30,10 @@
 #define GONES 0 /* installs that find no mapping */
 #endif
 
+#ifndef MOVES
+#define MOVES 0 /* pages that go along with a thread, unasked */
+#endif
+
 #define NODES 3
 #define HOME  0
 #define LOST  0
@@ -77,6 +81,7 @@ byte pending[PAGES];
 byte source[PAGES];  /* NODES: nobody */
 byte came[PAGES];    /* version from the source */
 bool has_come[PAGES];
+bool pushed[PAGES]; /* the holder has not asked for it, or its request is on the way */
 
 /* The job: on all pages */
 #define J_NONE 0
@@ -86,7 +91,7 @@ bool has_come[PAGES];
 byte job;          /* phase */
 bool job_keeps;    /* recall; otherwise drop */
 byte waiting;
-byte drops = DROPS, recalls = RECALLS, freezes = FREEZES, gones = GONES, writes = WRITES;
+byte drops = DROPS, recalls = RECALLS, freezes = FREEZES, gones = GONES, moves = MOVES, writes = WRITES;
 bool frozen, frozen_done;
 
 /* The oracle */
@@ -144,7 +149,8 @@ inline peer_recall(n, p) {
 }
 
 inline peer_grant(n, p, to, contents, version, at_epoch) {
-    assert(asked[AT(n, p)] != LOST); /* a grant that nobody asked for is refused */
+    /* a grant that nobody asked for is refused, but for a page that comes with a thread */
+    assert(asked[AT(n, p)] != LOST || (to == MODIFIED && contents == DATA && state[AT(n, p)] == LOST));
     assert(contents == GONE || to == MODIFIED || asked[AT(n, p)] == SHARED);
     asked[AT(n, p)] = LOST;
     if
@@ -168,6 +174,12 @@ inline peer_grant(n, p, to, contents, version, at_epoch) {
         UP(n)!RETURN(p, LOST, to, GONE, version, at_epoch)
     :: contents == GONE -> skip
     fi
+}
+
+inline peer_give(n, p) {
+    UP(n)!RETURN(p, LOST, MODIFIED, GONE, memory[AT(n, p)], epoch[AT(n, p)]);
+    perm[AT(n, p)] = 0;
+    state[AT(n, p)] = LOST
 }
 
 proctype Peer(byte n)
@@ -257,6 +269,11 @@ end:
     :: atomic { writes > 0 && perm[AT(n, 0)] == 2 -> map_write(n, 0, epoch[AT(n, 0)]) }
 #if PAGES > 1
     :: atomic { writes > 0 && perm[AT(n, 1)] == 2 -> map_write(n, 1, epoch[AT(n, 1)]) }
+#endif
+    /* A thread leaves and takes its pages along */
+    :: atomic { moves > 0 && state[AT(n, 0)] == MODIFIED && !recalled[AT(n, 0)] -> moves--; peer_give(n, 0) }
+#if PAGES > 1
+    :: atomic { moves > 0 && state[AT(n, 1)] == MODIFIED && !recalled[AT(n, 1)] -> moves--; peer_give(n, 1) }
 #endif
     od
 }
@@ -390,6 +407,7 @@ inline start(n, p, want) {
 /* The answer of `from` to a recall: it has fallen back to `to`. */
 inline answer(from, p, to, contents, version) {
     pending[p] = pending[p] & ~BIT(from);
+    pushed[p] = false;
     if
     :: to == SHARED -> granted[p] = SHARED
     :: else -> holders[p] = holders[p] & ~BIT(from)
@@ -408,22 +426,32 @@ inline answer(from, p, to, contents, version) {
     fi
 }
 
+/* The node had what it was granted, or wrote to it without a message. */
+#define HELD_MAKES_SENSE(p, held, at_epoch) ((held == granted[p] && at_epoch == home_epoch[p]) || \
+    (granted[p] == EXCLUSIVE && held == MODIFIED && at_epoch == home_epoch[p] + 1))
+
 inline take_return(from, p, to, held, contents, version, at_epoch) {
     if
     :: contents == GONE && !HOLDS(from, p) ->
         assert(job == J_WAIT && (waiting & BIT(from))) /* the drop took the page from it already */
     :: contents == GONE && HOLDS(from, p) && (pending[p] & BIT(from)) ->
-        assert(held == granted[p] && at_epoch == home_epoch[p]);
+        assert(HELD_MAKES_SENSE(p, held, at_epoch));
+        home_epoch[p] = at_epoch;
         answer(from, p, LOST, DATA, version)
     :: contents == GONE && HOLDS(from, p) && !(pending[p] & BIT(from)) ->
-        assert(held == granted[p] && at_epoch == home_epoch[p]);
+        assert(HELD_MAKES_SENSE(p, held, at_epoch));
+        home_epoch[p] = at_epoch;
+        pushed[p] = false;
 #ifndef MUTANT_GONE_IGNORED
         holders[p] = holders[p] & ~BIT(from);
         if
         :: holders[p] == 0 ->
             map_install(HOME, p, version, true);
             holders[p] = BIT(HOME);
-            granted[p] = MODIFIED
+            granted[p] = MODIFIED;
+#ifndef MUTANT_GIVEN_KEEPS_EPOCH
+            home_epoch[p]++
+#endif
         :: else -> skip
         fi
 #else
@@ -433,8 +461,7 @@ inline take_return(from, p, to, held, contents, version, at_epoch) {
         assert(busy[p] != 0 && (pending[p] & BIT(from)));
         assert(to == (busy_wants[p] == SHARED -> SHARED : LOST));
         assert((contents == DATA) == (source[p] == from));
-        assert((held == granted[p] && at_epoch == home_epoch[p]) ||
-               (granted[p] == EXCLUSIVE && held == MODIFIED && at_epoch == home_epoch[p] + 1));
+        assert(HELD_MAKES_SENSE(p, held, at_epoch));
         home_epoch[p] = at_epoch;
         answer(from, p, to, contents, version)
     fi
@@ -458,6 +485,7 @@ inline job_send() {
             fi;
             holders[p] = BIT(HOME);
             granted[p] = MODIFIED;
+            pushed[p] = false;
             home_epoch[p] = 1
         :: else -> assert(holders[p] == BIT(HOME) && granted[p] == MODIFIED)
         fi;
@@ -498,6 +526,9 @@ inline frozen_check() {
     p = 0
 }
 
+/* Home has the page to itself, and nobody has asked for it. */
+#define RESTS(p) (AT_HOME(p) && busy[p] == 0 && wanted[AT(0, p)] == LOST && wanted[AT(1, p)] == LOST && wanted[AT(2, p)] == LOST)
+
 proctype Home()
 {
     byte faults = FAULTS;
@@ -516,10 +547,18 @@ end:
         :: type == REQUEST && FORGETS(from) -> skip
         :: type == REQUEST && !FORGETS(from) ->
             assert(wanted[AT(from, p)] == LOST);
-            assert(!HOLDS(from, p) || (to == MODIFIED && granted[p] == SHARED && held == SHARED));
+            assert(!HOLDS(from, p) || (pushed[p] && held == LOST) || (to == MODIFIED && granted[p] == SHARED && held == SHARED));
+            if
+#ifdef MUTANT_CROSSING_REQUEST_QUEUED
+            :: false -> skip
+#else
+            :: HOLDS(from, p) && held == LOST -> pushed[p] = false /* what met it on the way was the answer */
+#endif
+            :: else ->
             if
             :: wanted[AT(from, p)] = to
             :: to == SHARED && !frozen -> wanted[AT(from, p)] = MODIFIED /* a migratory page */
+            fi
             fi
         :: type == RETURN -> take_return(from, p, to, held, contents, version, at_epoch)
         :: type == DONE ->
@@ -577,6 +616,25 @@ end:
 #if PAGES > 1
     :: atomic { writes > 0 && perm[AT(HOME, 1)] == 2 -> map_write(HOME, 1, home_epoch[1]) }
 #endif
+    /* A thread leaves and takes its pages along */
+    :: atomic { moves > 0 && !frozen && job == J_NONE && (RESTS(0)
+#if PAGES > 1
+        || RESTS(1)
+#endif
+        ) ->
+        moves--;
+        if
+        :: RESTS(0) -> p = 0
+#if PAGES > 1
+        :: RESTS(1) -> p = 1
+#endif
+        fi;
+        select(n : 1 .. 2);
+#ifndef MUTANT_PUSH_UNTOLD
+        pushed[p] = true;
+#endif
+        grant(n, p, MODIFIED, NONE, 0);
+        n = 0; p = 0 }
     /* Jobs: drop and recall */
     :: atomic { job == J_NONE && !frozen && (drops > 0 || recalls > 0) ->
         if

@@ -89,6 +89,17 @@ static void thread_access(struct sim *sim, struct sim_node *node, const struct s
     sim->oracle[page][thread->word] = copy->words[thread->word] = ++sim->written;
 }
 
+/* As if the thread left: its pages go to another node, and perhaps one that it did not use. */
+static void thread_moves(struct sim *sim, struct sim_node *node, const struct sim_thread *thread)
+{
+    unsigned target = (unsigned)sim_below(sim, sim->shape.peers + 1);
+    sim->in_call = node->number + 1;
+    for (unsigned i = 0; i < thread->count; i++)
+        coherence_move(node->coherence, thread->pages[i] + SIM_FIRST, target);
+    coherence_move(node->coherence, sim_below(sim, sim->shape.pages) + SIM_FIRST, target);
+    sim->in_call = 0;
+}
+
 static void thread_step(struct sim *sim, unsigned number, unsigned index)
 {
     struct sim_node *node = &sim->nodes[number];
@@ -128,6 +139,8 @@ static void thread_step(struct sim *sim, unsigned number, unsigned index)
     SIM_ASSERT(sim, sim->fuzzed || sim->now_ns - thread->since_ns < SIM_WAIT_NS,
                "node %u waited %" PRIu64 " ns, %u faults", number, sim->now_ns - thread->since_ns,
                thread->faults);
+    if (sim_chance(sim, sim->shape.move_share))
+        thread_moves(sim, node, thread);
     thread->active = false;
     sim->operations++;
     sim->operations_of[number]++;

@@ -88,6 +88,7 @@ struct sim_shape {
     unsigned span_share;  /* of operations that need several pages */
     unsigned job_share;   /* of operations that start a job, when none runs */
     unsigned gone_share;  /* of installs that find no mapping */
+    unsigned move_share;  /* of operations after which pages go to another node unasked */
     uint64_t latency_ns;  /* of a message, mean */
 };
 

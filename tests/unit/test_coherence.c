@@ -69,13 +69,29 @@ static const struct sim_shape shapes[] = {
      .latency_ns = 50000,
      .job_share = 100,
      .gone_share = 20},
+    {.peers = 1,
+     .threads = 2,
+     .pages = 2,
+     .write_share = 400,
+     .latency_ns = 20000,
+     .move_share = 300},
+    {.peers = 4,
+     .threads = 3,
+     .pages = 8,
+     .write_share = 400,
+     .latency_ns = 20000,
+     .job_share = 100,
+     .span_share = 50,
+     .gone_share = 10,
+     .move_share = 100},
     {.peers = 5,
      .threads = 2,
      .pages = 12,
      .write_share = 700,
      .latency_ns = 3000,
      .job_share = 500,
-     .hold_ns = 5000},
+     .hold_ns = 5000,
+     .move_share = 20},
 };
 
 START_TEST(every_read_returns_the_latest_write)
@@ -133,6 +149,7 @@ START_TEST(a_node_that_dies_takes_only_its_own_pages)
         .job_share = 100,
         .span_share = 50,
         .gone_share = 2,
+        .move_share = 20,
     };
     for (unsigned round = 0; round < 40; round++) {
         struct sim *sim =
@@ -227,6 +244,8 @@ static void fuzz_node(unsigned number, uint64_t seed, uint64_t *accepted, uint64
         if (sim_chance(sim, 200))
             coherence_fault(node->coherence, SIM_FIRST + sim_below(sim, SIM_PAGES),
                             sim_chance(sim, 500));
+        if (sim_chance(sim, 100))
+            coherence_move(node->coherence, SIM_FIRST + sim_below(sim, SIM_PAGES), (unsigned)sim_below(sim, 5));
         if (number == 0 && !sim->job.running && sim_chance(sim, 5)) {
             sim->job = (struct sim_job){.kind = 'x', .running = true};
             coherence_recall(node->coherence, SIM_FIRST, SIM_FIRST + SIM_PAGES, 2, &sim->job);
@@ -265,6 +284,7 @@ START_TEST(altered_messages_are_survived)
         .latency_ns = 20000,
         .job_share = 200,
         .span_share = 50,
+        .move_share = 50,
     };
     uint64_t refused = 0, rounds = 300 * environment_number("COHERENCE_OPERATIONS", 1);
     for (uint64_t round = 0; round < rounds; round++) {
