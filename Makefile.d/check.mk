@@ -123,10 +123,10 @@ ALL_C := $(wildcard $(foreach d,$(LAYERS) coproc,$(d)/*.c $(d)/*.h $(d)/*/*.c $(
 SCRIPTS := $(shell grep -lE '^\#!/bin/(ba)?sh' scripts/* .ci/run $(HARNESS)/* tests/cluster/* tests/coproc/* tests/model/* 2>/dev/null)
 
 format:
-	clang-format-14 -i $(ALL_C)
+	@clang-format-14 -i $(ALL_C)
 lint: lint-format lint-scripts lint-clang lint-tidy
 lint-format:
-	clang-format-14 --dry-run -Werror $(ALL_C)
+	@clang-format-14 --dry-run -Werror $(ALL_C)
 lint-scripts:
 	$(if $(shell command -v shellcheck),shellcheck -x $(SCRIPTS),@echo "lint: shellcheck is not here")
 lint-clang:

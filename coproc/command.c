@@ -38,8 +38,7 @@ static struct coproc_command *command_take(struct coproc_engine *engine)
 void command_recycle(struct coproc_command *command)
 {
     struct coproc_engine *engine = command->engine;
-    COPROC_ASSERT(command->refs == 0 && (!command->enqueued || command->retired) &&
-                  !command->successors);
+    COPROC_ASSERT(command->refs == 0 && (!command->enqueued || command->retired) && !command->successors);
     if (command->waits != command->inline_waits)
         free(command->waits);
     if (command->accesses != command->inline_accesses)
@@ -49,8 +48,8 @@ void command_recycle(struct coproc_command *command)
     engine->free_commands = command;
 }
 
-struct coproc_command *coproc_command_new(struct coproc_engine *engine, struct coproc_queue *queue,
-                                          unsigned flags, const char *name)
+struct coproc_command *coproc_command_new(struct coproc_engine *engine, struct coproc_queue *queue, unsigned flags,
+                                          const char *name)
 {
     COPROC_ASSERT(queue || (flags & COPROC_GATE));
     engine_enter(engine);
@@ -119,11 +118,10 @@ struct coproc_queue *coproc_command_queue(const struct coproc_command *command)
     return command->queue;
 }
 
-void coproc_command_access(struct coproc_command *command, struct coproc_memory *memory,
-                           uint64_t offset, uint64_t length, unsigned access)
+void coproc_command_access(struct coproc_command *command, struct coproc_memory *memory, uint64_t offset,
+                           uint64_t length, unsigned access)
 {
-    COPROC_ASSERT(!command->enqueued && access &&
-                  !(access & ~(unsigned)(COPROC_READ | COPROC_WRITE)));
+    COPROC_ASSERT(!command->enqueued && access && !(access & ~(unsigned)(COPROC_READ | COPROC_WRITE)));
     if (command->access_count == command->access_capacity) {
         unsigned capacity = 2 * command->access_capacity;
         struct access_request *accesses = malloc(capacity * sizeof *accesses);
@@ -136,8 +134,7 @@ void coproc_command_access(struct coproc_command *command, struct coproc_memory 
     }
     uint64_t start = offset < memory->size ? offset : memory->size;
     uint64_t end = length < memory->size - start ? start + length : memory->size;
-    command->accesses[command->access_count++] =
-        (struct access_request){memory, start, end, access};
+    command->accesses[command->access_count++] = (struct access_request){memory, start, end, access};
 }
 
 void coproc_command_wait(struct coproc_command *command, struct coproc_command *other)

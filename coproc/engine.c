@@ -265,11 +265,10 @@ void coproc_bury(struct coproc_engine *engine, void (*bury)(void *object), void 
 
 /* The struct of a device is used again, never freed before the engine: a thread may be about to
  * ring its bell. */
-struct coproc_device *coproc_device_new(struct coproc_engine *engine,
-                                        const struct coproc_driver *driver, const char *name)
+struct coproc_device *coproc_device_new(struct coproc_engine *engine, const struct coproc_driver *driver,
+                                        const char *name)
 {
-    COPROC_ASSERT(driver->lanes >= 1 && driver->lanes <= COPROC_LANES_MAX &&
-                  driver->chain_depth >= 1);
+    COPROC_ASSERT(driver->lanes >= 1 && driver->lanes <= COPROC_LANES_MAX && driver->chain_depth >= 1);
     engine_enter(engine);
     struct coproc_device *device = engine->spare_devices;
     if (device) {
@@ -330,10 +329,8 @@ struct coproc_queue *coproc_queue_new(struct coproc_device *device, bool in_orde
     if (!queue)
         return NULL;
     engine_enter(device->engine);
-    *queue = (struct coproc_queue){.device = device,
-                                   .in_order = in_order,
-                                   .ordered = ordered,
-                                   .number = device->engine->queue_numbers++};
+    *queue = (struct coproc_queue){
+        .device = device, .in_order = in_order, .ordered = ordered, .number = device->engine->queue_numbers++};
     engine_leave(device->engine);
     return queue;
 }

@@ -26,16 +26,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define COPROC_WINDOW_HIGH                                                                         \
-    64u /* unexecuted commands of a coprocessor at which an enqueue waits                          \
-         */
+#define COPROC_WINDOW_HIGH                                                                                             \
+    64u                            /* unexecuted commands of a coprocessor at which an enqueue waits                   \
+                                    */
 #define COPROC_WINDOW_LOW      32u /* and at which it goes on */
 #define COPROC_LANES_MAX       8u
 #define COPROC_PAYLOAD_BYTES   256u         /* of a command, for the front end */
 #define COPROC_STAGE_BYTES     (16u << 20)  /* all staging memory */
 #define COPROC_STAGE_CHUNK_MAX (256u << 10) /* largest piece of it */
-#define COPROC_STATUS_WAIT                                                                         \
-    (-14) /* status of a command that waited for a failed one (CL's number) */
+#define COPROC_STATUS_WAIT     (-14)        /* status of a command that waited for a failed one (CL's number) */
 
 struct coproc_engine;
 struct coproc_device;  /* a coprocessor: an executor thread, lanes, a window */
@@ -52,17 +51,15 @@ enum coproc_mode {
 enum coproc_access { COPROC_READ = 1, COPROC_WRITE = 2 };
 
 enum coproc_flag {
-    COPROC_HOST_VISIBLE =
-        1, /* the host can see its effect or lends it memory: no wait for it is answered early */
-    COPROC_UNKNOWN = 2,  /* its accesses are not known: it conflicts with everything */
-    COPROC_LOCAL = 4,    /* nothing to submit (markers, barriers): it executes when it is ready */
-    COPROC_MARKER = 8,   /* without explicit waits: waits for all earlier commands of its queue */
-    COPROC_BARRIER = 16, /* as COPROC_MARKER; and all later commands of the queue wait for it */
-    COPROC_GATE =
-        32, /* executes when the host says so, by coproc_command_done (user events); has no queue */
-    COPROC_INLINE = 64,  /* submitting it takes no time and no lane, the coprocessor's work on it is
-                            not watched, and it is submitted even if what it waits for has failed */
-    COPROC_NOTIFY = 128, /* coproc_driver.retired is wanted */
+    COPROC_HOST_VISIBLE = 1, /* the host can see its effect or lends it memory: no wait for it is answered early */
+    COPROC_UNKNOWN = 2,      /* its accesses are not known: it conflicts with everything */
+    COPROC_LOCAL = 4,        /* nothing to submit (markers, barriers): it executes when it is ready */
+    COPROC_MARKER = 8,       /* without explicit waits: waits for all earlier commands of its queue */
+    COPROC_BARRIER = 16,     /* as COPROC_MARKER; and all later commands of the queue wait for it */
+    COPROC_GATE = 32,        /* executes when the host says so, by coproc_command_done (user events); has no queue */
+    COPROC_INLINE = 64,      /* submitting it takes no time and no lane, the coprocessor's work on it is
+                                not watched, and it is submitted even if what it waits for has failed */
+    COPROC_NOTIFY = 128,     /* coproc_driver.retired is wanted */
 };
 
 enum coproc_state {
@@ -77,9 +74,8 @@ enum coproc_fault {
     COPROC_FAULT_NO_RAW = 1,
     COPROC_FAULT_NO_WAR = 2,
     COPROC_FAULT_NO_WAW = 4,
-    COPROC_FAULT_NO_COVER = 8, /* virtual barriers order nothing */
-    COPROC_FAULT_NO_STICKY =
-        16 /* explicit waits bind the command alone, not what follows it in its queue */
+    COPROC_FAULT_NO_COVER = 8,  /* virtual barriers order nothing */
+    COPROC_FAULT_NO_STICKY = 16 /* explicit waits bind the command alone, not what follows it in its queue */
 };
 
 /* What the front end does for one coprocessor. */
@@ -98,7 +94,7 @@ struct coproc_driver {
      * block. */
     void (*released)(struct coproc_command *command);
     void *context;
-    unsigned lanes; /* 1 .. COPROC_LANES_MAX: how many independent commands it may have at once */
+    unsigned lanes;       /* 1 .. COPROC_LANES_MAX: how many independent commands it may have at once */
     unsigned chain_depth; /* commands on one lane at once, each after the one before it; 1: only
                              ready commands */
 };
@@ -109,8 +105,8 @@ struct coproc_settings {
     unsigned spin_us;                  /* how long a thread polls before it sleeps */
     unsigned faults;                   /* enum coproc_fault */
     const struct coproc_driver *gates; /* its retired and released are for gates; may be NULL */
-    const char *trace_prefix; /* NULL: no trace; else PREFIX.json and PREFIX.dot are written when
-                                 the engine ends */
+    const char *trace_prefix;          /* NULL: no trace; else PREFIX.json and PREFIX.dot are written when
+                                          the engine ends */
 };
 
 /* ---- life
@@ -133,8 +129,8 @@ bool coproc_engine_traces(const struct coproc_engine *engine);
 
 /* `name` is for the trace. NULL: no memory or no thread. The device must have no live command when
  * it is freed. */
-struct coproc_device *coproc_device_new(struct coproc_engine *engine,
-                                        const struct coproc_driver *driver, const char *name);
+struct coproc_device *coproc_device_new(struct coproc_engine *engine, const struct coproc_driver *driver,
+                                        const char *name);
 void coproc_device_free(struct coproc_device *device);
 
 /* Live commands of a freed queue go on; the queue goes with the last of them. `ordered`: keep the
@@ -157,8 +153,8 @@ void coproc_memory_free(struct coproc_memory *memory);
  * engine. Never NULL: memory for commands is reserved in slabs, and without memory the process ends
  * with a message.
  */
-struct coproc_command *coproc_command_new(struct coproc_engine *engine, struct coproc_queue *queue,
-                                          unsigned flags, const char *name);
+struct coproc_command *coproc_command_new(struct coproc_engine *engine, struct coproc_queue *queue, unsigned flags,
+                                          const char *name);
 void coproc_command_ref(struct coproc_command *command);
 void coproc_command_unref(struct coproc_command *command);
 /* COPROC_PAYLOAD_BYTES of zeros at first, for the front end. */
@@ -167,8 +163,8 @@ void *coproc_command_payload(struct coproc_command *command);
 struct coproc_queue *coproc_command_queue(const struct coproc_command *command);
 /* Only before the command is enqueued; `access` is an or of enum coproc_access. Empty intervals are
  * allowed. */
-void coproc_command_access(struct coproc_command *command, struct coproc_memory *memory,
-                           uint64_t offset, uint64_t length, unsigned access);
+void coproc_command_access(struct coproc_command *command, struct coproc_memory *memory, uint64_t offset,
+                           uint64_t length, unsigned access);
 /* Only before the command is enqueued; `other` is enqueued: the command executes after `other` has
  * retired. Failed ones make it fail. */
 void coproc_command_wait(struct coproc_command *command, struct coproc_command *other);
@@ -204,8 +200,7 @@ enum coproc_wait {
     COPROC_WAIT_EARLY, /* as in COPROC_ASIF in any mode: for staged writes */
     COPROC_WAIT_REAL,  /* until they have retired */
 };
-int coproc_wait_commands(struct coproc_command *const *commands, size_t count,
-                         enum coproc_wait how);
+int coproc_wait_commands(struct coproc_command *const *commands, size_t count, enum coproc_wait how);
 /* All commands of a queue. A failure that nobody has been told is returned once, by a wait that is
  * real. */
 int coproc_wait_queue(struct coproc_queue *queue, enum coproc_wait how);
@@ -216,8 +211,7 @@ bool coproc_wait_submitted(struct coproc_command *command);
 void coproc_drain(struct coproc_engine *engine);
 /* The newest live commands of a queue, at most `count`, referenced for the caller: returns how
  * many. In an in-order queue the last one stands for all. */
-size_t coproc_queue_last(struct coproc_queue *queue, struct coproc_command **commands,
-                         size_t count);
+size_t coproc_queue_last(struct coproc_queue *queue, struct coproc_command **commands, size_t count);
 /* Nothing is live on the coprocessor. A hint only. */
 bool coproc_device_idle(const struct coproc_device *device);
 

@@ -18,12 +18,10 @@
 #define INLINE_WAITS    8u
 #define SLAB_COMMANDS   64u
 #define NO_LANE         COPROC_LANES_MAX
-#define QUEUE_STICKY                                                                               \
-    16u /* more make the next command of the queue wait for them all by a barrier of ours */
+#define QUEUE_STICKY    16u /* more make the next command of the queue wait for them all by a barrier of ours */
 
 /* Assertions that stay in release builds: a broken graph corrupts the program's data. */
-#define COPROC_ASSERT(condition)                                                                   \
-    ((condition) ? (void)0 : coproc_fatal(__FILE__, __LINE__, #condition))
+#define COPROC_ASSERT(condition) ((condition) ? (void)0 : coproc_fatal(__FILE__, __LINE__, #condition))
 _Noreturn void coproc_fatal(const char *file, int line, const char *what);
 
 /* ---- bell: a thread that waits polls, yielding, then sleeps
@@ -139,7 +137,7 @@ struct coproc_device {
     unsigned window_waiters;
     struct coproc_command *submitting; /* the driver has it right now, in this thread: */
     pthread_t submitter;
-    bool runs_inside; /* the last command was run inside submit: nobody else needs the processor */
+    bool runs_inside;      /* the last command was run inside submit: nobody else needs the processor */
     _Atomic unsigned live; /* not retired */
     struct coproc_device *next, *ring_next;
 };
@@ -190,8 +188,7 @@ struct coproc_engine {
     struct access_node *free_nodes;
     struct slab *slabs;
     struct coproc_device *devices, *spare_devices;
-    struct list live,
-        unknown; /* not retired, in issue order; of these with COPROC_UNKNOWN and not executed */
+    struct list live, unknown; /* not retired, in issue order; of these with COPROC_UNKNOWN and not executed */
     _Atomic unsigned live_count;
     unsigned queue_numbers, device_numbers;
 
@@ -258,8 +255,7 @@ void list_remove(struct list *list, struct coproc_command *command, size_t offse
  */
 
 /* An edge; `kind` is for the trace. Nothing when `from` counts no more. */
-void graph_edge(struct coproc_command *from, struct coproc_command *to, bool strong,
-                const char *kind);
+void graph_edge(struct coproc_command *from, struct coproc_command *to, bool strong, const char *kind);
 /* Whether the API orders `from`, issued earlier, before `to`, by queue order or by a virtual
  * barrier. */
 bool graph_ordered(const struct coproc_command *from, const struct coproc_command *to);
@@ -305,8 +301,8 @@ unsigned executor_spin_us(const struct coproc_device *device);
  */
 
 struct trace *trace_new(void);
-void trace_edge(struct coproc_engine *engine, const struct coproc_command *from,
-                const struct coproc_command *to, const char *kind);
+void trace_edge(struct coproc_engine *engine, const struct coproc_command *from, const struct coproc_command *to,
+                const char *kind);
 void trace_command(struct coproc_engine *engine, const struct coproc_command *command);
 void trace_wait(struct coproc_engine *engine, const char *name, uint64_t start_ns, uint64_t end_ns);
 void trace_write(struct coproc_engine *engine);

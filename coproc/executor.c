@@ -32,8 +32,8 @@ void executor_kick(struct coproc_device *device)
 
 bool executor_progresses(const struct coproc_device *device)
 {
-    return device->watched || device->places[PLACE_READY].first ||
-           device->places[PLACE_URGENT].first || device->places[PLACE_CHAIN].first;
+    return device->watched || device->places[PLACE_READY].first || device->places[PLACE_URGENT].first ||
+           device->places[PLACE_CHAIN].first;
 }
 
 void executor_room(struct coproc_device *device)
@@ -63,11 +63,9 @@ void executor_place(struct coproc_command *command, enum place place)
 
 void executor_chain_check(struct coproc_command *command)
 {
-    if (!command->enqueued || command->submitted || !command->blockers ||
-        command->chain_blockers != command->blockers)
+    if (!command->enqueued || command->submitted || !command->blockers || command->chain_blockers != command->blockers)
         return;
-    if (command->chain_lane == NO_LANE || command->wait_failed ||
-        (command->flags & (COPROC_LOCAL | COPROC_INLINE)))
+    if (command->chain_lane == NO_LANE || command->wait_failed || (command->flags & (COPROC_LOCAL | COPROC_INLINE)))
         return;
     if (command->queue->device->driver.chain_depth > 1)
         executor_place(command, PLACE_CHAIN);
@@ -91,8 +89,7 @@ void executor_urge(struct coproc_command *command)
         executor_place(command, PLACE_URGENT);
 }
 
-static struct coproc_command *chain_pick(struct coproc_device *device, bool urgent_only,
-                                         unsigned *lane)
+static struct coproc_command *chain_pick(struct coproc_device *device, bool urgent_only, unsigned *lane)
 {
     for (struct coproc_command *command = device->places[PLACE_CHAIN].first; command;
          command = command->in_place.next) {
@@ -212,11 +209,9 @@ void coproc_command_done(struct coproc_command *command, int status)
         COPROC_ASSERT(device->lanes[command->lane].depth > 0 && device->watched > 0);
         device->lanes[command->lane].depth--;
         device->watched--;
-        device->runs_inside =
-            device->submitting == command && pthread_equal(device->submitter, pthread_self());
-        if (!device->pumping &&
-            (device->places[PLACE_READY].first || device->places[PLACE_URGENT].first ||
-             device->places[PLACE_CHAIN].first))
+        device->runs_inside = device->submitting == command && pthread_equal(device->submitter, pthread_self());
+        if (!device->pumping && (device->places[PLACE_READY].first || device->places[PLACE_URGENT].first ||
+                                 device->places[PLACE_CHAIN].first))
             executor_kick(device);
     }
     graph_execute(command, status);

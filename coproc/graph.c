@@ -22,8 +22,7 @@ static struct edge *edge_new(struct coproc_engine *engine)
     return edge;
 }
 
-static void predecessor_add(struct coproc_command *command, struct coproc_command *from,
-                            bool strong)
+static void predecessor_add(struct coproc_command *command, struct coproc_command *from, bool strong)
 {
     if (command->wait_count == command->wait_capacity) {
         unsigned capacity = 2 * command->wait_capacity;
@@ -39,8 +38,7 @@ static void predecessor_add(struct coproc_command *command, struct coproc_comman
     command->waits[command->wait_count++] = (struct predecessor){handle_of(from), strong};
 }
 
-void graph_edge(struct coproc_command *from, struct coproc_command *to, bool strong,
-                const char *kind)
+void graph_edge(struct coproc_command *from, struct coproc_command *to, bool strong, const char *kind)
 {
     struct coproc_engine *engine = from->engine;
     COPROC_ASSERT(from != to);
@@ -48,8 +46,7 @@ void graph_edge(struct coproc_command *from, struct coproc_command *to, bool str
         return;
     /* The same edge again, from another interval: the newest of the source is this one. */
     struct edge *newest = from->successors;
-    if (newest && newest->to.command == to && newest->to.sequence == to->sequence &&
-        newest->strong == strong)
+    if (newest && newest->to.command == to && newest->to.sequence == to->sequence && newest->strong == strong)
         return;
     struct edge *edge = edge_new(engine);
     *edge = (struct edge){handle_of(to), strong, from->successors};
@@ -140,8 +137,7 @@ static void waits_insert(struct coproc_command *command)
     sticky_insert(command);
     for (unsigned i = 0; i < count; i++)
         foreign += noted[i].from.command->queue != queue;
-    if (queue->in_order && foreign &&
-        !(command->engine->settings.faults & COPROC_FAULT_NO_STICKY)) {
+    if (queue->in_order && foreign && !(command->engine->settings.faults & COPROC_FAULT_NO_STICKY)) {
         if (queue->sticky_count + foreign >= QUEUE_STICKY) {
             /* Too many to remember one by one: the command stands for them, as a barrier does. */
             queue->sticky_count = 0;
@@ -186,8 +182,7 @@ static void conflicts_insert(struct coproc_command *command)
         }
         command->cut_unknown = all_before;
     } else if (!(command->flags & COPROC_LOCAL)) {
-        for (struct coproc_command *from = engine->unknown.last; from;
-             from = from->in_unknown.previous) {
+        for (struct coproc_command *from = engine->unknown.last; from; from = from->in_unknown.previous) {
             if (!graph_ordered(from, command))
                 continue;
             graph_edge(from, command, false, "unknown");
@@ -204,8 +199,7 @@ void graph_insert(struct coproc_command *command)
 {
     struct coproc_queue *queue = command->queue;
     bool explicit_waits = command->wait_count > 0;
-    if (!(command->flags & COPROC_LOCAL) &&
-        (queue->ordered || command->engine->settings.mode == COPROC_STRICT))
+    if (!(command->flags & COPROC_LOCAL) && (queue->ordered || command->engine->settings.mode == COPROC_STRICT))
         command->flags |= COPROC_UNKNOWN;
     waits_insert(command);
     if (command->flags & (COPROC_MARKER | COPROC_BARRIER))

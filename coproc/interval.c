@@ -60,8 +60,7 @@ static void memory_sweep(struct coproc_memory *memory)
     memory->sweep_at = 2 * kept + 32;
 }
 
-static struct segment *segment_insert(struct coproc_memory *memory, size_t at, uint64_t start,
-                                      uint64_t end)
+static struct segment *segment_insert(struct coproc_memory *memory, size_t at, uint64_t start, uint64_t end)
 {
     if (memory->count == memory->capacity) {
         size_t capacity = memory->capacity ? 2 * memory->capacity : 4;

@@ -10,8 +10,7 @@
 
 #define CLASS_MIN_SHIFT 6u
 #define CLASSES         13u /* 64 bytes .. 256 KiB */
-_Static_assert(1u << (CLASS_MIN_SHIFT + CLASSES - 1) == COPROC_STAGE_CHUNK_MAX,
-               "the last class is the largest chunk");
+_Static_assert(1u << (CLASS_MIN_SHIFT + CLASSES - 1) == COPROC_STAGE_CHUNK_MAX, "the last class is the largest chunk");
 
 struct stage {
     char *memory;
@@ -32,8 +31,8 @@ static struct stage *stage_new(void)
     struct stage *stage = calloc(1, sizeof *stage);
     if (!stage)
         return NULL;
-    stage->memory = mmap(NULL, COPROC_STAGE_BYTES, PROT_READ | PROT_WRITE,
-                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    stage->memory =
+        mmap(NULL, COPROC_STAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (stage->memory == MAP_FAILED) {
         free(stage);
         return NULL;
@@ -68,8 +67,7 @@ void coproc_stage_give(struct coproc_engine *engine, void *memory, size_t size)
     unsigned class = class_of(size);
     pthread_mutex_lock(&engine->stage_lock);
     struct stage *stage = engine->stage;
-    COPROC_ASSERT(stage && (char *)memory >= stage->memory &&
-                  (char *)memory < stage->memory + COPROC_STAGE_BYTES);
+    COPROC_ASSERT(stage && (char *)memory >= stage->memory && (char *)memory < stage->memory + COPROC_STAGE_BYTES);
     memcpy(memory, &stage->free[class], sizeof(void *));
     stage->free[class] = memory;
     pthread_mutex_unlock(&engine->stage_lock);

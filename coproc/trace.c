@@ -48,8 +48,7 @@ static void record_add(struct trace *trace, struct record record)
 {
     if (trace->count == trace->capacity) {
         size_t capacity = trace->capacity ? 2 * trace->capacity : 1024;
-        struct record *records =
-            capacity > 2 * TRACE_MAX ? NULL : realloc(trace->records, capacity * sizeof *records);
+        struct record *records = capacity > 2 * TRACE_MAX ? NULL : realloc(trace->records, capacity * sizeof *records);
         if (!records) {
             trace->lost++;
             return;
@@ -60,13 +59,11 @@ static void record_add(struct trace *trace, struct record record)
     trace->records[trace->count++] = record;
 }
 
-void trace_edge(struct coproc_engine *engine, const struct coproc_command *from,
-                const struct coproc_command *to, const char *kind)
+void trace_edge(struct coproc_engine *engine, const struct coproc_command *from, const struct coproc_command *to,
+                const char *kind)
 {
-    record_add(engine->trace, (struct record){.kind = RECORD_EDGE,
-                                              .name = kind,
-                                              .sequence = from->sequence,
-                                              .other = to->sequence});
+    record_add(engine->trace,
+               (struct record){.kind = RECORD_EDGE, .name = kind, .sequence = from->sequence, .other = to->sequence});
 }
 
 void trace_command(struct coproc_engine *engine, const struct coproc_command *command)
@@ -88,11 +85,10 @@ void trace_command(struct coproc_engine *engine, const struct coproc_command *co
 
 void trace_wait(struct coproc_engine *engine, const char *name, uint64_t start_ns, uint64_t end_ns)
 {
-    record_add(engine->trace, (struct record){.kind = RECORD_WAIT,
-                                              .name = name,
-                                              .start_ns = start_ns,
-                                              .end_ns = end_ns,
-                                              .thread = syscall(SYS_gettid)});
+    record_add(
+        engine->trace,
+        (struct record){
+            .kind = RECORD_WAIT, .name = name, .start_ns = start_ns, .end_ns = end_ns, .thread = syscall(SYS_gettid)});
 }
 
 /* ---- files
@@ -122,13 +118,11 @@ static void json_command(FILE *file, const struct trace *trace, const struct rec
         fprintf(file, ",\n{\"ph\":\"X\",\"cat\":\"%s\",\"name\":\"", phases[phase]);
         name_write(file, record->name);
         fprintf(file,
-                "\",\"pid\":%u,\"tid\":%u,\"ts\":%.3f,\"dur\":%.3f,\"args\":{\"command\":%" PRIu64
-                ",\"queue\":%u,"
+                "\",\"pid\":%u,\"tid\":%u,\"ts\":%.3f,\"dur\":%.3f,\"args\":{\"command\":%" PRIu64 ",\"queue\":%u,"
                 "\"device\":%u,\"answered\":%.3f,\"submitted\":%.3f,\"status\":%d}}",
-                phase ? 2 + record->device : 1, record->queue, microseconds(trace, start),
-                (double)(end - start) / 1000, record->sequence, record->queue, record->device,
-                microseconds(trace, record->answered_ns), microseconds(trace, record->submitted_ns),
-                record->status);
+                phase ? 2 + record->device : 1, record->queue, microseconds(trace, start), (double)(end - start) / 1000,
+                record->sequence, record->queue, record->device, microseconds(trace, record->answered_ns),
+                microseconds(trace, record->submitted_ns), record->status);
     }
 }
 
@@ -136,8 +130,7 @@ static void json_write(FILE *file, const struct coproc_engine *engine)
 {
     const struct trace *trace = engine->trace;
     fprintf(file, "{\"displayTimeUnit\":\"ns\",\"lost\":%zu,\"traceEvents\":[\n", trace->lost);
-    fprintf(file,
-            "{\"ph\":\"M\",\"name\":\"process_name\",\"pid\":1,\"args\":{\"name\":\"host\"}}");
+    fprintf(file, "{\"ph\":\"M\",\"name\":\"process_name\",\"pid\":1,\"args\":{\"name\":\"host\"}}");
     for (size_t i = 0; i < trace->count; i++) {
         const struct record *record = &trace->records[i];
         if (record->kind == RECORD_COMMAND)
@@ -167,13 +160,12 @@ static void dot_write(FILE *file, const struct coproc_engine *engine)
         if (record->kind == RECORD_COMMAND) {
             fprintf(file, "    c%" PRIu64 " [label=\"", record->sequence);
             name_write(file, record->name);
-            fprintf(file,
-                    "\\nqueue %u, coprocessor %u\\nanswered %.3f\\nstart %.3f\\nend %.3f\"];\n",
-                    record->queue, record->device, microseconds(trace, record->answered_ns),
-                    microseconds(trace, record->start_ns), microseconds(trace, record->end_ns));
+            fprintf(file, "\\nqueue %u, coprocessor %u\\nanswered %.3f\\nstart %.3f\\nend %.3f\"];\n", record->queue,
+                    record->device, microseconds(trace, record->answered_ns), microseconds(trace, record->start_ns),
+                    microseconds(trace, record->end_ns));
         } else if (record->kind == RECORD_EDGE) {
-            fprintf(file, "    c%" PRIu64 " -> c%" PRIu64 " [label=\"%s\"];\n", record->sequence,
-                    record->other, record->name);
+            fprintf(file, "    c%" PRIu64 " -> c%" PRIu64 " [label=\"%s\"];\n", record->sequence, record->other,
+                    record->name);
         }
     }
     fprintf(file, "}\n");

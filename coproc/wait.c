@@ -48,8 +48,7 @@ static void closure_walk(struct closure *closure, uint64_t mark, bool whole)
     }
 }
 
-static struct coproc_command *target_closure(struct coproc_engine *engine,
-                                             const struct target *target, bool *gated)
+static struct coproc_command *target_closure(struct coproc_engine *engine, const struct target *target, bool *gated)
 {
     struct closure closure = {.first = NULL, .end = &closure.first};
     uint64_t mark = ++engine->mark;
@@ -119,8 +118,7 @@ static void wait_real(struct coproc_engine *engine, const struct target *target)
         bool gated;
         struct coproc_device *device = target->queue ? target->queue->device : NULL;
         struct coproc_command *next;
-        for (struct coproc_command *command = target_closure(engine, target, &gated); command;
-             command = next) {
+        for (struct coproc_command *command = target_closure(engine, target, &gated); command; command = next) {
             next = command->walk_next;
             if (command->queue && !command->executed)
                 device = command->queue->device;
@@ -166,12 +164,10 @@ static void wait_early(struct coproc_engine *engine, const struct target *target
     }
 }
 
-static void target_wait(struct coproc_engine *engine, const struct target *target,
-                        enum coproc_wait how)
+static void target_wait(struct coproc_engine *engine, const struct target *target, enum coproc_wait how)
 {
     uint64_t start_ns = engine->trace ? engine_now_ns() : 0;
-    bool early = how == COPROC_WAIT_EARLY ||
-                 (how == COPROC_WAIT_MODE && engine->settings.mode == COPROC_ASIF);
+    bool early = how == COPROC_WAIT_EARLY || (how == COPROC_WAIT_MODE && engine->settings.mode == COPROC_ASIF);
     if (engine->forked)
         return;
     if (early)

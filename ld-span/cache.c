@@ -47,16 +47,14 @@ struct extension_section {
     uint32_t tag, flags, offset, size;
 };
 
-_Static_assert(sizeof(struct cache_header) == 48 && sizeof(struct cache_entry) == 24,
-               "as glibc has them");
+_Static_assert(sizeof(struct cache_header) == 48 && sizeof(struct cache_entry) == 24, "as glibc has them");
 
 /* Start of the new format, which may follow an old one in the same file; false when it is not all
  * there. */
 static bool format_find(const char *bytes, size_t size, size_t *start)
 {
     *start = 0;
-    if (size >= sizeof(struct cache_old_header) &&
-        !memcmp(bytes, CACHE_OLD_MAGIC, sizeof CACHE_OLD_MAGIC - 1)) {
+    if (size >= sizeof(struct cache_old_header) && !memcmp(bytes, CACHE_OLD_MAGIC, sizeof CACHE_OLD_MAGIC - 1)) {
         struct cache_old_header old;
         memcpy(&old, bytes, sizeof old);
         uint64_t end = sizeof old + (uint64_t)old.count * CACHE_OLD_ENTRY_BYTES;
@@ -79,8 +77,7 @@ void cache_open(const char *path, struct cache *cache)
     if (fd < 0)
         return;
     void *bytes = MAP_FAILED;
-    if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 0 &&
-        status.st_size <= CACHE_BYTES_MAX)
+    if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 0 && status.st_size <= CACHE_BYTES_MAX)
         bytes = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
     close(fd);
     if (bytes == MAP_FAILED)
@@ -103,34 +100,30 @@ void cache_close(struct cache *cache)
 /* The string at `offset` from the start of the format; NULL when it does not end in the file. */
 static const char *string_at(const struct cache *cache, size_t start, uint64_t offset)
 {
-    if (offset >= cache->size - start ||
-        !memchr(cache->bytes + start + offset, '\0', cache->size - start - offset))
+    if (offset >= cache->size - start || !memchr(cache->bytes + start + offset, '\0', cache->size - start - offset))
         return NULL;
     return cache->bytes + start + offset;
 }
 
 /* Name number `index` of the glibc-hwcaps table; NULL when there is none. */
-static const char *hwcap_name(const struct cache *cache, size_t start,
-                              const struct cache_header *header, uint32_t index)
+static const char *hwcap_name(const struct cache *cache, size_t start, const struct cache_header *header,
+                              uint32_t index)
 {
     size_t size = cache->size - start, at = header->extension_offset;
     uint32_t head[2];
     if (at == 0 || at % 4 || at > size || size - at < sizeof head)
         return NULL;
     memcpy(head, cache->bytes + start + at, sizeof head);
-    if (head[0] != EXTENSION_MAGIC ||
-        head[1] > (size - at - sizeof head) / sizeof(struct extension_section))
+    if (head[0] != EXTENSION_MAGIC || head[1] > (size - at - sizeof head) / sizeof(struct extension_section))
         return NULL;
     for (uint32_t i = 0; i < head[1]; i++) {
         struct extension_section section;
-        memcpy(&section, cache->bytes + start + at + sizeof head + i * sizeof section,
-               sizeof section);
-        if (section.tag != EXTENSION_HWCAPS || section.offset > size ||
-            section.size > size - section.offset || index >= section.size / sizeof(uint32_t))
+        memcpy(&section, cache->bytes + start + at + sizeof head + i * sizeof section, sizeof section);
+        if (section.tag != EXTENSION_HWCAPS || section.offset > size || section.size > size - section.offset ||
+            index >= section.size / sizeof(uint32_t))
             continue;
         uint32_t offset;
-        memcpy(&offset, cache->bytes + start + section.offset + index * sizeof offset,
-               sizeof offset);
+        memcpy(&offset, cache->bytes + start + section.offset + index * sizeof offset, sizeof offset);
         return string_at(cache, start, offset);
     }
     return NULL;
@@ -138,12 +131,11 @@ static const char *hwcap_name(const struct cache *cache, size_t start,
 
 /* Rank of an entry, 0 the best; -1: not for this processor. Entries without a subdirectory come
  * last. */
-static int entry_rank(const struct cache *cache, size_t start, const struct cache_header *header,
-                      uint64_t hwcap, const char *const *hwcaps)
+static int entry_rank(const struct cache *cache, size_t start, const struct cache_header *header, uint64_t hwcap,
+                      const char *const *hwcaps)
 {
     int rank = 0;
-    const char *name =
-        hwcap & HWCAP_EXTENSION ? hwcap_name(cache, start, header, (uint32_t)hwcap) : NULL;
+    const char *name = hwcap & HWCAP_EXTENSION ? hwcap_name(cache, start, header, (uint32_t)hwcap) : NULL;
     for (; hwcaps[rank]; rank++) {
         if (name && !strcmp(hwcaps[rank], name))
             return rank;
@@ -151,8 +143,7 @@ static int entry_rank(const struct cache *cache, size_t start, const struct cach
     return hwcap == 0 ? rank : -1;
 }
 
-bool cache_find(const struct cache *cache, const char *name, const char *const *hwcaps,
-                char out[PATH_MAX])
+bool cache_find(const struct cache *cache, const char *name, const char *const *hwcaps, char out[PATH_MAX])
 {
     size_t start;
     if (!cache->bytes || !format_find(cache->bytes, cache->size, &start))
@@ -166,8 +157,7 @@ bool cache_find(const struct cache *cache, const char *name, const char *const *
         memcpy(&entry, cache->bytes + start + sizeof header + i * sizeof entry, sizeof entry);
         if ((entry.flags & FLAG_MASK) != FLAG_X86_64_LIBC6)
             continue;
-        const char *key = string_at(cache, start, entry.key),
-                   *value = string_at(cache, start, entry.value);
+        const char *key = string_at(cache, start, entry.key), *value = string_at(cache, start, entry.value);
         if (!key || !value || strcmp(key, name) != 0 || strlen(value) >= PATH_MAX)
             continue;
         int rank = entry_rank(cache, start, &header, entry.hwcap, hwcaps);

@@ -20,7 +20,6 @@ struct cache {
 void cache_open(const char *path, struct cache *cache);
 void cache_close(struct cache *cache);
 /* Path of `name`, best of `hwcaps` (see search_hwcaps) first. */
-bool cache_find(const struct cache *cache, const char *name, const char *const *hwcaps,
-                char out[PATH_MAX]);
+bool cache_find(const struct cache *cache, const char *name, const char *const *hwcaps, char out[PATH_MAX]);
 
 #endif

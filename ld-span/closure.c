@@ -35,9 +35,8 @@ static const char *dynamic_string(const struct dynamic *dynamic, uint64_t offset
     if (offset >= dynamic->string_bytes)
         return NULL;
     size_t room = dynamic->string_bytes - offset;
-    return memchr(dynamic->strings + offset, '\0', room < OBJECT_NAME ? room : OBJECT_NAME)
-               ? dynamic->strings + offset
-               : NULL;
+    return memchr(dynamic->strings + offset, '\0', room < OBJECT_NAME ? room : OBJECT_NAME) ? dynamic->strings + offset
+                                                                                            : NULL;
 }
 
 /* Finds dynamic entries and their strings; false when there are none, or damaged ones. */
@@ -48,11 +47,10 @@ static bool dynamic_find(Elf *elf, const struct image *image, struct dynamic *dy
         if (image->headers[i].p_type == PT_DYNAMIC)
             header = &image->headers[i];
     }
-    if (!header || header->p_offset > image->file_bytes ||
-        header->p_filesz > image->file_bytes - header->p_offset || header->p_filesz == 0)
+    if (!header || header->p_offset > image->file_bytes || header->p_filesz > image->file_bytes - header->p_offset ||
+        header->p_filesz == 0)
         return false;
-    Elf_Data *data =
-        elf_getdata_rawchunk(elf, (int64_t)header->p_offset, header->p_filesz, ELF_T_DYN);
+    Elf_Data *data = elf_getdata_rawchunk(elf, (int64_t)header->p_offset, header->p_filesz, ELF_T_DYN);
     if (!data)
         return false;
     dynamic->entries = data->d_buf;
@@ -87,8 +85,7 @@ static void dynamic_read(const struct dynamic *dynamic, struct closure_object *o
         uint64_t value = dynamic->entries[i].d_un.d_val;
         switch (dynamic->entries[i].d_tag) {
         case DT_NEEDED:
-            if (object->needed && object->needed_count < NEEDED_MAX &&
-                dynamic_string(dynamic, value)) {
+            if (object->needed && object->needed_count < NEEDED_MAX && dynamic_string(dynamic, value)) {
                 object->needed[object->needed_count] = strdup(dynamic_string(dynamic, value));
                 object->needed_count += object->needed[object->needed_count] != NULL;
             }
@@ -120,8 +117,7 @@ static int object_read(struct closure_object *object, char *why)
     int fd = open(object->path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
         int error = -errno;
-        snprintf(why, WIRE_MESSAGE_BYTES, "%.80s: cannot be read: %s", object->path,
-                 strerror(-error));
+        snprintf(why, WIRE_MESSAGE_BYTES, "%.80s: cannot be read: %s", object->path, strerror(-error));
         return error;
     }
     int error = image_check(fd, object->path, &image, why);
@@ -143,8 +139,7 @@ static int object_read(struct closure_object *object, char *why)
  * -------------------------------------------------------------------------------------------------
  */
 
-static struct closure_object *object_add(struct closure *closure, const char *name,
-                                         const char *path, int loader)
+static struct closure_object *object_add(struct closure *closure, const char *name, const char *path, int loader)
 {
     if (closure->count == CLOSURE_OBJECTS_MAX)
         return NULL;
@@ -176,8 +171,7 @@ static bool is_same_file(const struct closure *closure, const char *path)
         return false;
     for (size_t i = 0; i < closure->count; i++) {
         const struct closure_object *object = &closure->objects[i];
-        if (object->path && !object->is_rtld && object->device == status.st_dev &&
-            object->inode == status.st_ino)
+        if (object->path && !object->is_rtld && object->device == status.st_dev && object->inode == status.st_ino)
             return true;
     }
     return false;
@@ -186,8 +180,7 @@ static bool is_same_file(const struct closure *closure, const char *path)
 /* musl's libc is its rtld, and answers to the names of glibc's smaller libraries. */
 static bool is_musl_itself(const char *name)
 {
-    static const char *const names[] = {"libc.",  "libpthread.", "librt.",  "libm.",
-                                        "libdl.", "libutil.",    "libxnet."};
+    static const char *const names[] = {"libc.", "libpthread.", "librt.", "libm.", "libdl.", "libutil.", "libxnet."};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (!strncmp(name, names[i], strlen(names[i])))
             return true;
@@ -205,8 +198,8 @@ static bool is_rtld(const struct closure_request *request, const char *name)
 }
 
 /* Adds what `name` stands for, unless it is there. 0 or -ENOMEM. */
-static int name_add(const struct closure_request *request, struct closure *closure,
-                    const char *name, size_t loader, bool quiet)
+static int name_add(const struct closure_request *request, struct closure *closure, const char *name, size_t loader,
+                    bool quiet)
 {
     char path[PATH_MAX], why[WIRE_MESSAGE_BYTES];
     if (is_known(closure, name))
@@ -217,8 +210,7 @@ static int name_add(const struct closure_request *request, struct closure *closu
             if (closure->objects[i].is_rtld)
                 return 0;
         }
-        object = object_add(closure, request->search->musl ? name : request->rtld, request->rtld,
-                            (int)loader);
+        object = object_add(closure, request->search->musl ? name : request->rtld, request->rtld, (int)loader);
         if (object) {
             object->is_rtld = true;
             object_read(object, why);
@@ -242,22 +234,19 @@ static int preloads_add(const struct closure_request *request, struct closure *c
 {
     char *copy = strdup(request->preload ? request->preload : ""), *save = NULL;
     int error = copy ? 0 : -ENOMEM;
-    for (char *name = error ? NULL : strtok_r(copy, ": ", &save); name && !error;
-         name = strtok_r(NULL, ": ", &save))
+    for (char *name = error ? NULL : strtok_r(copy, ": ", &save); name && !error; name = strtok_r(NULL, ": ", &save))
         error = name_add(request, closure, name, 0, true);
     free(copy);
     return error;
 }
 
-int closure_compute(const struct closure_request *request, struct closure *closure,
-                    char why[WIRE_MESSAGE_BYTES])
+int closure_compute(const struct closure_request *request, struct closure *closure, char why[WIRE_MESSAGE_BYTES])
 {
     *closure = (struct closure){.rtld = request->rtld};
     closure->objects = calloc(CLOSURE_OBJECTS_MAX, sizeof *closure->objects);
     if (elf_version(EV_CURRENT) == EV_NONE || !closure->objects ||
         !object_add(closure, request->program, request->program, -1)) {
-        snprintf(why, WIRE_MESSAGE_BYTES, "%.80s: no memory for its dependencies",
-                 request->program);
+        snprintf(why, WIRE_MESSAGE_BYTES, "%.80s: no memory for its dependencies", request->program);
         closure_free(closure);
         return -ENOMEM;
     }
@@ -269,9 +258,8 @@ int closure_compute(const struct closure_request *request, struct closure *closu
                 error = name_add(request, closure, closure->objects[i].needed[k], i, false);
         }
         if (error)
-            snprintf(why, WIRE_MESSAGE_BYTES,
-                     "%.80s: too many dependencies (at most %d), or no memory", request->program,
-                     CLOSURE_OBJECTS_MAX);
+            snprintf(why, WIRE_MESSAGE_BYTES, "%.80s: too many dependencies (at most %d), or no memory",
+                     request->program, CLOSURE_OBJECTS_MAX);
     }
     if (error)
         closure_free(closure);

@@ -48,8 +48,7 @@ struct closure_request {
 
 /* Fills `closure`, which closure_free gives back. 0 or a negative errno with a line in `why`;
  * missing objects are none. */
-int closure_compute(const struct closure_request *request, struct closure *closure,
-                    char why[WIRE_MESSAGE_BYTES]);
+int closure_compute(const struct closure_request *request, struct closure *closure, char why[WIRE_MESSAGE_BYTES]);
 void closure_free(struct closure *closure);
 
 /* Prints it as ldd does. `vdso`: address of the vDSO, 0 none. */

@@ -67,16 +67,15 @@ char **environment_for_rtld(const struct span_options *options, char *envp[])
     if (!copy)
         return NULL;
     memcpy(copy, envp, count * sizeof *copy);
-    bool done = (!options->library_path ||
-                 variable_set(copy, "LD_LIBRARY_PATH", options->library_path, false)) &&
+    bool done = (!options->library_path || variable_set(copy, "LD_LIBRARY_PATH", options->library_path, false)) &&
                 (!options->preload || variable_set(copy, "LD_PRELOAD", options->preload, true)) &&
                 (!options->audit || variable_set(copy, "LD_AUDIT", options->audit, true)) &&
                 (!layer || layer_set(copy, options->coproc));
     return done ? copy : NULL;
 }
 
-char **environment_rtld_arguments(const struct span_options *options, const char *rtld,
-                                  const char *path, char *argv[], int argc)
+char **environment_rtld_arguments(const struct span_options *options, const char *rtld, const char *path, char *argv[],
+                                  int argc)
 {
     char **out = calloc((size_t)argc + 16, sizeof *out);
     if (!out)

@@ -14,7 +14,7 @@ char **environment_for_rtld(const struct span_options *options, char *envp[]);
 
 /* The arguments with which glibc's rtld at `rtld`, run as a command, runs the program at `path`;
  * NULL: no memory. */
-char **environment_rtld_arguments(const struct span_options *options, const char *rtld,
-                                  const char *path, char *argv[], int argc);
+char **environment_rtld_arguments(const struct span_options *options, const char *rtld, const char *path, char *argv[],
+                                  int argc);
 
 #endif

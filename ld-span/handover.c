@@ -27,8 +27,7 @@ static _Noreturn void give_up(const char *why)
     _exit(EXIT_NOT_FOUND);
 }
 
-static void *map_or_give_up(uint64_t address, uint64_t size, int protection, int flags, int fd,
-                            uint64_t offset)
+static void *map_or_give_up(uint64_t address, uint64_t size, int protection, int flags, int fd, uint64_t offset)
 {
     void *result = mmap((void *)address, size, protection, flags, fd, (off_t)offset);
     if (result == MAP_FAILED) {
@@ -42,31 +41,25 @@ static void *map_or_give_up(uint64_t address, uint64_t size, int protection, int
 static uint64_t rtld_map(int fd, const struct image *image)
 {
     uint64_t size = image->high - image->low;
-    uint64_t bias =
-        (uint64_t)map_or_give_up(0, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) -
-        image->low;
+    uint64_t bias = (uint64_t)map_or_give_up(0, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) - image->low;
     for (unsigned i = 0; i < image->header_count; i++) {
         const Elf64_Phdr *load = &image->headers[i];
         if (load->p_type != PT_LOAD || load->p_memsz == 0)
             continue;
-        int protection = (load->p_flags & PF_R ? PROT_READ : 0) |
-                         (load->p_flags & PF_W ? PROT_WRITE : 0) |
+        int protection = (load->p_flags & PF_R ? PROT_READ : 0) | (load->p_flags & PF_W ? PROT_WRITE : 0) |
                          (load->p_flags & PF_X ? PROT_EXEC : 0);
-        uint64_t start = (load->p_vaddr & ~PAGE_MASK) + bias,
-                 file_end = load->p_vaddr + load->p_filesz + bias;
+        uint64_t start = (load->p_vaddr & ~PAGE_MASK) + bias, file_end = load->p_vaddr + load->p_filesz + bias;
         uint64_t memory = (file_end + PAGE_MASK) & ~PAGE_MASK;
         uint64_t end = (load->p_vaddr + load->p_memsz + bias + PAGE_MASK) & ~PAGE_MASK;
         if (load->p_filesz > 0) {
-            map_or_give_up(start, memory - start, protection, MAP_PRIVATE | MAP_FIXED, fd,
-                           load->p_offset & ~PAGE_MASK);
+            map_or_give_up(start, memory - start, protection, MAP_PRIVATE | MAP_FIXED, fd, load->p_offset & ~PAGE_MASK);
             if (load->p_memsz > load->p_filesz && load->p_flags & PF_W)
                 memset((void *)file_end, 0, memory - file_end);
         } else {
             memory = start;
         }
         if (end > memory)
-            map_or_give_up(memory, end - memory, protection,
-                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+            map_or_give_up(memory, end - memory, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
     }
     return bias;
 }
@@ -76,8 +69,7 @@ static uint64_t rtld_map(int fd, const struct image *image)
 static void rseq_leave(void)
 {
     if (__rseq_size > 0)
-        syscall(SYS_rseq, (char *)__builtin_thread_pointer() + __rseq_offset, 32,
-                RSEQ_FLAG_UNREGISTER, RSEQ_SIG);
+        syscall(SYS_rseq, (char *)__builtin_thread_pointer() + __rseq_offset, 32, RSEQ_FLAG_UNREGISTER, RSEQ_SIG);
 }
 
 static _Noreturn void enter(uint64_t entry, char **stack)

@@ -60,8 +60,7 @@ static const char *header_check(const Elf64_Ehdr *header, uint64_t file_bytes)
         return "damaged: it has no program headers";
     if (header->e_phnum > IMAGE_HEADERS_MAX)
         return "it has too many program headers";
-    if (header->e_phoff > file_bytes ||
-        header->e_phnum * sizeof(Elf64_Phdr) > file_bytes - header->e_phoff)
+    if (header->e_phoff > file_bytes || header->e_phnum * sizeof(Elf64_Phdr) > file_bytes - header->e_phoff)
         return "damaged: its program headers lie beyond its end (truncated?)";
     return NULL;
 }
@@ -75,8 +74,7 @@ static const char *load_check(const Elf64_Phdr *load, uint64_t file_bytes)
         return "a segment lies outside the addresses of programs";
     if (load->p_filesz > 0 && ((load->p_vaddr ^ load->p_offset) & PAGE_MASK))
         return "damaged: a segment's address and file offset do not match within a page";
-    if (load->p_filesz > 0 &&
-        (load->p_offset > file_bytes || load->p_filesz > file_bytes - load->p_offset))
+    if (load->p_filesz > 0 && (load->p_offset > file_bytes || load->p_filesz > file_bytes - load->p_offset))
         return "damaged: a segment lies beyond the end of the file (truncated?)";
     if (load->p_align > IMAGE_ALIGN_MAX)
         return "damaged: a segment has an absurd alignment";
@@ -131,8 +129,7 @@ static const char *interpreter_read(int fd, struct image *image, const Elf64_Phd
         return "damaged: it names two interpreters";
     if (header->p_filesz < 2 || header->p_filesz > sizeof image->interpreter)
         return "damaged: its interpreter's name has an absurd length";
-    if (header->p_offset > image->file_bytes ||
-        header->p_filesz > image->file_bytes - header->p_offset ||
+    if (header->p_offset > image->file_bytes || header->p_filesz > image->file_bytes - header->p_offset ||
         bytes_read(fd, image->interpreter, header->p_filesz, header->p_offset) != 1)
         return "damaged: its interpreter's name lies beyond its end (truncated?)";
     if (image->interpreter[header->p_filesz - 1] != '\0')
@@ -169,8 +166,7 @@ int image_check(int fd, const char *path, struct image *image, char why[WIRE_MES
     struct stat status;
     Elf64_Ehdr header;
     memset(image, 0, offsetof(struct image, headers));
-    image->bias = image->start = image->end = image->entry = image->headers_address =
-        image->brk_start = 0;
+    image->bias = image->start = image->end = image->entry = image->headers_address = image->brk_start = 0;
     if (fstat(fd, &status) < 0) {
         int error = -errno;
         snprintf(why, WIRE_MESSAGE_BYTES, "%.90s: cannot be read: %s", path, strerror(-error));
@@ -223,8 +219,7 @@ bool image_file_offset(const struct image *image, uint64_t address, uint64_t siz
 {
     for (unsigned i = 0; i < image->header_count; i++) {
         const Elf64_Phdr *load = &image->headers[i];
-        if (load->p_type != PT_LOAD || address < load->p_vaddr ||
-            address - load->p_vaddr > load->p_filesz)
+        if (load->p_type != PT_LOAD || address < load->p_vaddr || address - load->p_vaddr > load->p_filesz)
             continue;
         if (size <= load->p_filesz - (address - load->p_vaddr)) {
             *offset = load->p_offset + (address - load->p_vaddr);

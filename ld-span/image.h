@@ -24,9 +24,8 @@ struct image {
     /* image_check */
     Elf64_Half type; /* ET_EXEC or ET_DYN */
     uint64_t file_bytes;
-    uint64_t low,
-        high;       /* lowest and highest address of the PT_LOADs before relocation, page aligned */
-    uint64_t align; /* largest p_align, at least a page */
+    uint64_t low, high;    /* lowest and highest address of the PT_LOADs before relocation, page aligned */
+    uint64_t align;        /* largest p_align, at least a page */
     uint64_t entry_offset; /* e_entry */
     bool stack_executable;
     bool has_interpreter, has_dynamic;
@@ -57,12 +56,10 @@ bool image_is_elf(const void *bytes, size_t size);
  * free, 0: anywhere. 0 or a negative errno with one line in `why`. Before the program runs: it
  * writes to the memory it has mapped.
  */
-int image_load(int fd, const char *path, struct image *image, uint64_t base,
-               char why[WIRE_MESSAGE_BYTES]);
+int image_load(int fd, const char *path, struct image *image, uint64_t base, char why[WIRE_MESSAGE_BYTES]);
 
 /* File offset of `size` bytes at `address` (before relocation) in a PT_LOAD; false when the file
  * has not all of them. */
-bool image_file_offset(const struct image *image, uint64_t address, uint64_t size,
-                       uint64_t *offset);
+bool image_file_offset(const struct image *image, uint64_t address, uint64_t size, uint64_t *offset);
 
 #endif

@@ -60,8 +60,7 @@ static int range_reserve(struct image *image, uint64_t base)
     if (address < 0)
         return (int)address;
     if (slack) {
-        uint64_t first = (uint64_t)address,
-                 aligned = (first + image->align - 1) & ~(image->align - 1);
+        uint64_t first = (uint64_t)address, aligned = (first + image->align - 1) & ~(image->align - 1);
         if (aligned > first)
             space_munmap(first, aligned - first);
         if (first + slack > aligned)
@@ -84,8 +83,8 @@ static int segment_map(int fd, const Elf64_Phdr *load, uint64_t bias)
     uint64_t memory_start = start;
     if (load->p_filesz > 0) {
         memory_start = page_up(file_end);
-        long result = space_mmap(start, memory_start - start, protection, MAP_PRIVATE | MAP_FIXED,
-                                 fd, (off_t)page_down(load->p_offset));
+        long result = space_mmap(start, memory_start - start, protection, MAP_PRIVATE | MAP_FIXED, fd,
+                                 (off_t)page_down(load->p_offset));
         if (result < 0)
             return (int)result;
         SPAN_ASSERT(result == (long)start);
@@ -95,8 +94,8 @@ static int segment_map(int fd, const Elf64_Phdr *load, uint64_t bias)
             memset((void *)file_end, 0, memory_start - file_end);
     }
     if (end > memory_start) {
-        long result = space_mmap(memory_start, end - memory_start, protection,
-                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+        long result =
+            space_mmap(memory_start, end - memory_start, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
         if (result < 0)
             return (int)result;
         SPAN_ASSERT(result == (long)memory_start);
@@ -124,14 +123,12 @@ static int segments_map(int fd, struct image *image)
     return 0;
 }
 
-int image_load(int fd, const char *path, struct image *image, uint64_t base,
-               char why[WIRE_MESSAGE_BYTES])
+int image_load(int fd, const char *path, struct image *image, uint64_t base, char why[WIRE_MESSAGE_BYTES])
 {
     int error = range_reserve(image, base);
     if (error == -EEXIST) {
-        snprintf(why, WIRE_MESSAGE_BYTES,
-                 "%.60s: cannot be loaded: its addresses %#lx-%#lx are in use", path, image->low,
-                 image->high);
+        snprintf(why, WIRE_MESSAGE_BYTES, "%.60s: cannot be loaded: its addresses %#lx-%#lx are in use", path,
+                 image->low, image->high);
         return error;
     }
     if (!error) {

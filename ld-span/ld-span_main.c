@@ -139,9 +139,8 @@ static void program_find(int argc, char *argv[], char *envp[], int first)
         if (status)
             give_up(status);
         struct stat file;
-        if (loader.program.fd < 0 || fstat(loader.program.fd, &file) < 0 ||
-            file.st_dev != loader.self_device || file.st_ino != loader.self_inode ||
-            loader.options.mode != SPAN_RUN || nested == NESTED_MAX)
+        if (loader.program.fd < 0 || fstat(loader.program.fd, &file) < 0 || file.st_dev != loader.self_device ||
+            file.st_ino != loader.self_inode || loader.options.mode != SPAN_RUN || nested == NESTED_MAX)
             return;
         close(loader.program.fd);
         loader.options.executed = NULL;
@@ -176,17 +175,16 @@ static void program_check(char *envp[])
         loader.self_device = status.st_dev;
         loader.self_inode = status.st_ino;
     }
-    error = rtld_choose(program->fd, program->path, &loader.image, loader.self_device,
-                        loader.self_inode, loader.rtld_path, loader.why);
+    error = rtld_choose(program->fd, program->path, &loader.image, loader.self_device, loader.self_inode,
+                        loader.rtld_path, loader.why);
     if (error && loader.options.mode == SPAN_VERIFY)
         exit(1);
     if (error)
         give_up(EXIT_NOT_FOUND);
-    mode_run_look(&loader.options, program->path, &loader.image, loader.rtld_path,
-                  auxv_value(AT_SYSINFO_EHDR));
+    mode_run_look(&loader.options, program->path, &loader.image, loader.rtld_path, auxv_value(AT_SYSINFO_EHDR));
     if (!loader.image.entry_offset) {
-        snprintf(loader.why, sizeof loader.why,
-                 "%.80s: cannot be run: it has no entry point (a library?)", program->path);
+        snprintf(loader.why, sizeof loader.why, "%.80s: cannot be run: it has no entry point (a library?)",
+                 program->path);
         give_up(EXIT_NOT_EXECUTABLE);
     }
 }
@@ -198,9 +196,8 @@ static int rtld_open(void)
         return -1;
     int fd = open(loader.rtld_path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
-        snprintf(loader.why, sizeof loader.why,
-                 "%.50s: its rtld %.50s cannot be read: %s (install its libc)", loader.program.path,
-                 loader.rtld_path, strerror(errno));
+        snprintf(loader.why, sizeof loader.why, "%.50s: its rtld %.50s cannot be read: %s (install its libc)",
+                 loader.program.path, loader.rtld_path, strerror(errno));
         give_up(EXIT_NOT_FOUND);
     }
     if (image_check(fd, loader.rtld_path, &loader.rtld, loader.why))
@@ -215,8 +212,7 @@ static int rtld_open(void)
 static bool rtld_takes_over(void)
 {
     const struct span_options *options = &loader.options;
-    bool wanted = options->inhibit_cache || options->inhibit_rpath || options->hwcaps_prepend ||
-                  options->hwcaps_mask;
+    bool wanted = options->inhibit_cache || options->inhibit_rpath || options->hwcaps_prepend || options->hwcaps_mask;
     if (!wanted || !loader.rtld_path[0])
         return false;
     if (!rtld_is_musl(loader.rtld_path))
@@ -236,8 +232,8 @@ static void images_load(int rtld_fd)
     int fd = program->fd;
     const char *path = program->path;
     if (take_over) {
-        program->argv = environment_rtld_arguments(&loader.options, loader.rtld_path, program->path,
-                                                   program->argv, program->argc);
+        program->argv =
+            environment_rtld_arguments(&loader.options, loader.rtld_path, program->path, program->argv, program->argc);
         if (!program->argv)
             span_fatal("no memory for the program's arguments");
         *image = loader.rtld;
@@ -246,8 +242,7 @@ static void images_load(int rtld_fd)
     }
     if (image_load(fd, path, image, base, loader.why))
         give_up(SPAN_EXIT_FAILURE);
-    if (rtld_fd >= 0 && !take_over &&
-        image_load(rtld_fd, loader.rtld_path, &loader.rtld, 0, loader.why))
+    if (rtld_fd >= 0 && !take_over && image_load(rtld_fd, loader.rtld_path, &loader.rtld, 0, loader.why))
         give_up(SPAN_EXIT_FAILURE);
     if (take_over)
         loader.rtld_path[0] = '\0';
@@ -281,9 +276,8 @@ static void stack_make(char *envp[])
         give_up(SPAN_EXIT_FAILURE);
     int error = procinfo_publish(&loader.image, &loader.stack, program->name);
     if (error)
-        span_verbose(
-            "the kernel does not let the program be published: %s (ps and gdb will show ld-span)",
-            strerror(-error));
+        span_verbose("the kernel does not let the program be published: %s (ps and gdb will show ld-span)",
+                     strerror(-error));
 }
 
 static _Noreturn void program_start(void)
@@ -309,8 +303,8 @@ static _Noreturn void program_start(void)
     };
     if (bound)
         start->rtld = (struct start_range){loader.rtld.start, loader.rtld.end};
-    span_verbose("%s at %#" PRIx64 ", entry %#" PRIx64 ", rtld %s", start->path,
-                 start->program.start, start->entry, bound ? loader.rtld_path : "none");
+    span_verbose("%s at %#" PRIx64 ", entry %#" PRIx64 ", rtld %s", start->path, start->program.start, start->entry,
+                 bound ? loader.rtld_path : "none");
     monitor_start(start);
 }
 
@@ -328,8 +322,7 @@ int main(int argc, char *argv[], char *envp[])
     int first = command_line_read(argc, argv, envp);
     if (span_started_as_interpreter) {
         const char *name = (const char *)auxv_value(AT_EXECFN);
-        int status =
-            program_open_executed(argc, argv, name ? name : argv[0], &loader.program, loader.why);
+        int status = program_open_executed(argc, argv, name ? name : argv[0], &loader.program, loader.why);
         if (status)
             give_up(status);
     } else {

@@ -27,16 +27,15 @@ static void diagnostics_print(const struct span_options *options)
     printf("span.version=\"%s\"\nspan.wire_version=%u\n", SPAN_VERSION, WIRE_VERSION);
     printf("span.local=%u\nspan.nodes=\"%s\"\nspan.place=\"%s\"\n", options->local,
            options->nodes ? options->nodes : "", places[options->place]);
-    printf("span.pin=%d\nspan.patch=%d\nspan.follow=%d\nspan.timeout_ms=%u\n", !options->no_pin,
-           !options->no_patch, !options->no_follow, options->timeout_ms);
+    printf("span.pin=%d\nspan.patch=%d\nspan.follow=%d\nspan.timeout_ms=%u\n", !options->no_pin, !options->no_patch,
+           !options->no_follow, options->timeout_ms);
     printf("span.zone.start=0x%lx\nspan.zone.end=0x%lx\n", SPAN_ZONE_START, SPAN_ZONE_END);
     fflush(stdout);
 }
 
 void mode_run_early(const struct span_options *options, const char *self, char *envp[])
 {
-    char *diagnostics[] = {(char *)(uintptr_t)RTLD_GLIBC, (char *)(uintptr_t) "--list-diagnostics",
-                           NULL};
+    char *diagnostics[] = {(char *)(uintptr_t)RTLD_GLIBC, (char *)(uintptr_t) "--list-diagnostics", NULL};
     char *tunables[] = {(char *)(uintptr_t)RTLD_GLIBC, (char *)(uintptr_t) "--list-tunables", NULL};
     switch (options->mode) {
     case SPAN_HELP:
@@ -55,8 +54,8 @@ void mode_run_early(const struct span_options *options, const char *self, char *
     }
 }
 
-static int list_print(const struct span_options *options, const char *path,
-                      const struct image *image, const char *rtld, uint64_t vdso)
+static int list_print(const struct span_options *options, const char *path, const struct image *image, const char *rtld,
+                      uint64_t vdso)
 {
     struct search_options search = {
         .library_path = options->library_path ? options->library_path : getenv("LD_LIBRARY_PATH"),
@@ -68,8 +67,7 @@ static int list_print(const struct span_options *options, const char *path,
     };
     char preload[PATH_MAX * 2], why[WIRE_MESSAGE_BYTES];
     const char *variable = getenv("LD_PRELOAD");
-    snprintf(preload, sizeof preload, "%s:%s", variable ? variable : "",
-             options->preload ? options->preload : "");
+    snprintf(preload, sizeof preload, "%s:%s", variable ? variable : "", options->preload ? options->preload : "");
     /* A library names no rtld; listed, it is as if glibc's were asked. */
     if (!rtld[0] && image->has_dynamic)
         rtld = RTLD_GLIBC;
@@ -84,15 +82,13 @@ static int list_print(const struct span_options *options, const char *path,
     return fflush(stdout) ? SPAN_EXIT_FAILURE : 0;
 }
 
-void mode_run_look(const struct span_options *options, const char *path, const struct image *image,
-                   const char *rtld, uint64_t vdso)
+void mode_run_look(const struct span_options *options, const char *path, const struct image *image, const char *rtld,
+                   uint64_t vdso)
 {
     if (options->mode == SPAN_LIST)
         exit(list_print(options, path, image, rtld, vdso));
     if (options->mode == SPAN_VERIFY)
-        exit(!image->has_dynamic      ? VERIFY_NOT_DYNAMIC
-             : image->has_interpreter ? VERIFY_DYNAMIC
-                                      : VERIFY_LIBRARY);
+        exit(!image->has_dynamic ? VERIFY_NOT_DYNAMIC : image->has_interpreter ? VERIFY_DYNAMIC : VERIFY_LIBRARY);
 }
 
 _Noreturn void mode_run_secure(int argc, char *argv[], char *envp[])
@@ -103,15 +99,13 @@ _Noreturn void mode_run_secure(int argc, char *argv[], char *envp[])
     struct stat self;
     /* The privileges of a set-user-ID ld-span.so would go to any program that anybody names. */
     if (stat("/proc/self/exe", &self) < 0 || self.st_mode & (S_ISUID | S_ISGID))
-        span_fatal(
-            "ld-span.so is installed set-user-ID or set-group-ID: refused (chmod ug-s ld-span.so)");
+        span_fatal("ld-span.so is installed set-user-ID or set-group-ID: refused (chmod ug-s ld-span.so)");
     int first = options_parse_more(&options, argc, argv, why);
     if (first < 0)
         span_fatal("%s", why);
     mode_run_early(&options, argv[0], envp);
     if (first == argc || options.mode != SPAN_RUN)
-        span_fatal(
-            "with the rights of another user only a program can be run (ld-span.so PROGRAM)");
+        span_fatal("with the rights of another user only a program can be run (ld-span.so PROGRAM)");
     int status = program_open(argc - first, argv + first, options.argv0, NULL, false, &program, why);
     if (status) {
         span_warn("%s", why);

@@ -12,8 +12,8 @@
 /* --help, --version, --list-diagnostics, --list-tunables: do not return. */
 void mode_run_early(const struct span_options *options, const char *self, char *envp[]);
 /* --list, --verify, for a program that has been checked: do not return. */
-void mode_run_look(const struct span_options *options, const char *path, const struct image *image,
-                   const char *rtld, uint64_t vdso);
+void mode_run_look(const struct span_options *options, const char *path, const struct image *image, const char *rtld,
+                   uint64_t vdso);
 /* AT_SECURE and a command line: executes the program natively, or refuses. */
 _Noreturn void mode_run_secure(int argc, char *argv[], char *envp[]);
 

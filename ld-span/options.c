@@ -62,8 +62,7 @@ static int value_bad(char *why, const char *where, const char *value, const char
 
 static bool flag_parse(const char *value, bool *flag)
 {
-    static const char *const yes[] = {"1", "yes", "true", "on"}, *const no[] = {"0", "no", "false",
-                                                                                "off"};
+    static const char *const yes[] = {"1", "yes", "true", "on"}, *const no[] = {"0", "no", "false", "off"};
     for (size_t i = 0; i < sizeof yes / sizeof yes[0]; i++) {
         if (!strcmp(value, yes[i]) || !strcmp(value, no[i])) {
             *flag = !strcmp(value, yes[i]);
@@ -105,26 +104,21 @@ static bool address_valid(const char *address)
     char *end;
     errno = 0;
     unsigned long number = strtoul(port, &end, 10);
-    return port[0] >= '0' && port[0] <= '9' && *end == '\0' && errno == 0 && number >= 1 &&
-           number <= 65535;
+    return port[0] >= '0' && port[0] <= '9' && *end == '\0' && errno == 0 && number >= 1 && number <= 65535;
 }
 
-static int nodes_parse(struct span_options *options, const char *where, const char *value,
-                       char *why)
+static int nodes_parse(struct span_options *options, const char *where, const char *value, char *why)
 {
     char *copy = strdup(value), *save = NULL;
     options->nodes = strdup(value);
     if (!copy || !options->nodes)
         return -ENOMEM;
     options->node_count = 0;
-    for (char *element = strtok_r(copy, ", \t", &save); element;
-         element = strtok_r(NULL, ", \t", &save)) {
+    for (char *element = strtok_r(copy, ", \t", &save); element; element = strtok_r(NULL, ", \t", &save)) {
         if (!address_valid(element))
-            return value_bad(why, where, element,
-                             "host, host:port or [address]:port, with commas between");
+            return value_bad(why, where, element, "host, host:port or [address]:port, with commas between");
         if (options->node_count == NODES_MAX - 1) {
-            snprintf(why, WIRE_MESSAGE_BYTES, "%s: too many nodes (at most %d with home)", where,
-                     NODES_MAX);
+            snprintf(why, WIRE_MESSAGE_BYTES, "%s: too many nodes (at most %d with home)", where, NODES_MAX);
             return -EINVAL;
         }
         options->node_addresses[options->node_count++] = element;
@@ -165,8 +159,7 @@ static int stats_parse(struct span_options *options, const char *value)
     return options->stats_file ? 0 : -ENOMEM;
 }
 
-static int place_parse(struct span_options *options, const char *where, const char *value,
-                       char *why)
+static int place_parse(struct span_options *options, const char *where, const char *value, char *why)
 {
     for (size_t i = 0; i < PLACE_COUNT; i++) {
         if (!strcmp(value, place_names[i])) {
@@ -177,8 +170,7 @@ static int place_parse(struct span_options *options, const char *where, const ch
     return value_bad(why, where, value, "spread, pack or home");
 }
 
-static int coproc_parse(struct span_options *options, const char *where, const char *value,
-                        char *why)
+static int coproc_parse(struct span_options *options, const char *where, const char *value, char *why)
 {
     static const char *const modes[] = {"off", "strict", "asif", "trace"};
     for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++) {
@@ -196,8 +188,8 @@ static int text_store(const char **field, const char *value)
     return *field ? 0 : -ENOMEM;
 }
 
-int option_apply(struct span_options *options, const struct option_row *row, const char *where,
-                 const char *value, char why[WIRE_MESSAGE_BYTES])
+int option_apply(struct span_options *options, const struct option_row *row, const char *where, const char *value,
+                 char why[WIRE_MESSAGE_BYTES])
 {
     void *field = (char *)options + row->field;
     if (row - option_table < OURS)
@@ -257,11 +249,9 @@ static int command_line_parse(struct span_options *options, int argc, char *argv
             break;
         const char *equals = strchr(argument, '='), *value = equals ? equals + 1 : NULL;
         size_t length = equals ? (size_t)(equals - argument) : strlen(argument);
-        const struct option_row *row =
-            !strncmp(argument, "--", 2) ? row_find(argument + 2, length - 2) : NULL;
+        const struct option_row *row = !strncmp(argument, "--", 2) ? row_find(argument + 2, length - 2) : NULL;
         if (!row) {
-            snprintf(why, WIRE_MESSAGE_BYTES,
-                     "option %.60s: not known (ld-span.so --help lists them)", argument);
+            snprintf(why, WIRE_MESSAGE_BYTES, "option %.60s: not known (ld-span.so --help lists them)", argument);
             return -EINVAL;
         }
         char where[48];
@@ -272,8 +262,7 @@ static int command_line_parse(struct span_options *options, int argc, char *argv
         }
         if (!value && option_takes_value(row)) {
             if (i == argc) {
-                snprintf(why, WIRE_MESSAGE_BYTES,
-                         "%s: needs a value (ld-span.so --help explains it)", where);
+                snprintf(why, WIRE_MESSAGE_BYTES, "%s: needs a value (ld-span.so --help explains it)", where);
                 return -EINVAL;
             }
             value = argv[i++];
@@ -289,8 +278,7 @@ static int command_line_parse(struct span_options *options, int argc, char *argv
 static int options_judge(const struct span_options *options, int result, char *why)
 {
     if (result >= 0 && options_total_nodes(options) > NODES_MAX) {
-        snprintf(why, WIRE_MESSAGE_BYTES,
-                 "--local %u with %u in --nodes: too many nodes (at most %d)", options->local,
+        snprintf(why, WIRE_MESSAGE_BYTES, "--local %u with %u in --nodes: too many nodes (at most %d)", options->local,
                  options->node_count, NODES_MAX);
         return -EINVAL;
     }
@@ -299,16 +287,15 @@ static int options_judge(const struct span_options *options, int result, char *w
     return result;
 }
 
-int options_parse_more(struct span_options *options, int argc, char *argv[],
-                       char why[WIRE_MESSAGE_BYTES])
+int options_parse_more(struct span_options *options, int argc, char *argv[], char why[WIRE_MESSAGE_BYTES])
 {
     why[0] = '\0';
     int index = command_line_parse(options, argc, argv, why);
     return options_judge(options, index, why);
 }
 
-int options_parse(struct span_options *options, int argc, char *argv[], char *envp[],
-                  bool command_line, char why[WIRE_MESSAGE_BYTES])
+int options_parse(struct span_options *options, int argc, char *argv[], char *envp[], bool command_line,
+                  char why[WIRE_MESSAGE_BYTES])
 {
     memset(options, 0, sizeof *options);
     options->local = 1;
@@ -351,8 +338,7 @@ static void writer_number(struct writer *writer, unsigned number, unsigned digit
 }
 
 /* The value of a row as text; a flag's only when it was turned off. */
-static void writer_value(struct writer *writer, const struct span_options *options,
-                         const struct option_row *row)
+static void writer_value(struct writer *writer, const struct span_options *options, const struct option_row *row)
 {
     const void *field = (const char *)options + row->field;
     switch (row->kind) {
@@ -371,9 +357,7 @@ static void writer_value(struct writer *writer, const struct span_options *optio
         break;
     case OPTION_STATS:
         writer_text(writer, "=");
-        writer_text(writer, options->stats_file ? options->stats_file
-                            : options->stats    ? "yes"
-                                                : "no");
+        writer_text(writer, options->stats_file ? options->stats_file : options->stats ? "yes" : "no");
         break;
     case OPTION_PLACE:
         writer_text(writer, "=");
@@ -385,8 +369,7 @@ static void writer_value(struct writer *writer, const struct span_options *optio
     }
 }
 
-size_t options_serialize(const struct span_options *options, char *out, size_t capacity,
-                         char *argv[], size_t slots)
+size_t options_serialize(const struct span_options *options, char *out, size_t capacity, char *argv[], size_t slots)
 {
     struct writer writer = {.out = out, .capacity = capacity};
     size_t count = 0;

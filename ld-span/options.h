@@ -74,12 +74,11 @@ static inline unsigned options_total_nodes(const struct span_options *options)
  * non-option), else not at all. Returns the index of the program in argv (argc: none), or a
  * negative errno and one line for the user in `why`.
  */
-int options_parse(struct span_options *options, int argc, char *argv[], char *envp[],
-                  bool command_line, char why[WIRE_MESSAGE_BYTES]);
+int options_parse(struct span_options *options, int argc, char *argv[], char *envp[], bool command_line,
+                  char why[WIRE_MESSAGE_BYTES]);
 
 /* Options of a command line alone, on top of what `options` has; returns as options_parse. */
-int options_parse_more(struct span_options *options, int argc, char *argv[],
-                       char why[WIRE_MESSAGE_BYTES]);
+int options_parse_more(struct span_options *options, int argc, char *argv[], char why[WIRE_MESSAGE_BYTES]);
 
 /*
  * Our options back as argument strings, for running a child under ld-span the same way: those that
@@ -87,8 +86,7 @@ int options_parse_more(struct span_options *options, int argc, char *argv[],
  * to `out`, pointers to `argv`, no terminator. Returns the number of arguments, or SIZE_MAX when
  * `capacity` bytes or `slots` do not suffice. Any domain, any thread: neither allocates nor locks.
  */
-size_t options_serialize(const struct span_options *options, char *out, size_t capacity,
-                         char *argv[], size_t slots);
+size_t options_serialize(const struct span_options *options, char *out, size_t capacity, char *argv[], size_t slots);
 
 /* For --help, on standard output. */
 void options_help(const char *self);

@@ -77,8 +77,7 @@ static void comment_cut(char *line)
     }
 }
 
-static int line_apply(struct span_options *options, const char *path, unsigned number, char *line,
-                      char *why)
+static int line_apply(struct span_options *options, const char *path, unsigned number, char *line, char *why)
 {
     comment_cut(line);
     char *key = text_trim(line), where[80];
@@ -87,8 +86,7 @@ static int line_apply(struct span_options *options, const char *path, unsigned n
     snprintf(where, sizeof where, "%.60s line %u", path, number);
     char *equals = strchr(key, '=');
     if (!equals) {
-        snprintf(why, WIRE_MESSAGE_BYTES, "%s: not of the form key = value (correct or remove it)",
-                 where);
+        snprintf(why, WIRE_MESSAGE_BYTES, "%s: not of the form key = value (correct or remove it)", where);
         return -EINVAL;
     }
     *equals = '\0';
@@ -99,14 +97,12 @@ static int line_apply(struct span_options *options, const char *path, unsigned n
         if (row->source != SOURCE_ANY || strcmp(row->name, key) != 0)
             continue;
         if (!value[0]) {
-            snprintf(why, WIRE_MESSAGE_BYTES, "%s: %s has no value (give one or remove the line)",
-                     where, key);
+            snprintf(why, WIRE_MESSAGE_BYTES, "%s: %s has no value (give one or remove the line)", where, key);
             return -EINVAL;
         }
         return option_apply(options, row, where, value, why);
     }
-    snprintf(why, WIRE_MESSAGE_BYTES, "%s: key \"%.20s\" is not known (see ld-span.so(8))", where,
-             key);
+    snprintf(why, WIRE_MESSAGE_BYTES, "%s: key \"%.20s\" is not known (see ld-span.so(8))", where, key);
     return -EINVAL;
 }
 
@@ -128,8 +124,7 @@ static int file_read(struct span_options *options, const char *path, bool wanted
     close(fd);
     if (size < 0 || size > (ssize_t)CONFIG_BYTES_MAX || memchr(text, 0, (size_t)size)) {
         free(text);
-        snprintf(why, WIRE_MESSAGE_BYTES,
-                 "%.80s: not a text file of at most 64 KiB (correct or remove it)", path);
+        snprintf(why, WIRE_MESSAGE_BYTES, "%.80s: not a text file of at most 64 KiB (correct or remove it)", path);
         return -EINVAL;
     }
     text[size] = '\0';
@@ -154,8 +149,7 @@ int option_files_read(struct span_options *options, char *envp[], char why[WIRE_
     if (error)
         return error;
     char path[PATH_MAX];
-    const char *directory = variable_get(envp, "XDG_CONFIG_HOME"),
-               *home = variable_get(envp, "HOME");
+    const char *directory = variable_get(envp, "XDG_CONFIG_HOME"), *home = variable_get(envp, "HOME");
     int length = 0;
     /* The XDG specification says to ignore a relative path. */
     if (directory && directory[0] == '/')

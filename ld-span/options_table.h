@@ -38,8 +38,8 @@ extern const size_t option_table_count;
 bool option_takes_value(const struct option_row *row);
 /* Sets a field; `where` names the source in messages, `value` NULL for a bare flag. 0 or negative
  * errno and `why`. */
-int option_apply(struct span_options *options, const struct option_row *row, const char *where,
-                 const char *value, char why[WIRE_MESSAGE_BYTES]);
+int option_apply(struct span_options *options, const struct option_row *row, const char *where, const char *value,
+                 char why[WIRE_MESSAGE_BYTES]);
 
 /* span.conf: SPAN_CONFIG alone when set, else /etc/span.conf, then the user's. 0 or negative errno
  * and `why`. */

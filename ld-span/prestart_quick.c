@@ -3,9 +3,9 @@
  * Not for anything that can wait until main.
  *
  * Two things cannot wait. Started as the interpreter of a program, the auxiliary vector describes that program, and a
- * static PIE that took AT_PHDR for its own would set up the wrong TLS (glibc, csu/libc-tls.c); libc gets a copy of the stack
- * that describes ld-span. And the break must not grow, since the kernel has put it into the span zone, from which the
- * program will be laid out: a page behind it makes every sbrk fail, and libc falls back to mmap.
+ * static PIE that took AT_PHDR for its own would set up the wrong TLS (glibc, csu/libc-tls.c); libc gets a copy of the
+ * stack that describes ld-span. And the break must not grow, since the kernel has put it into the span zone, from which
+ * the program will be laid out: a page behind it makes every sbrk fail, and libc falls back to mmap.
  */
 #include <elf.h>
 #include <stdbool.h>

@@ -61,8 +61,7 @@ static int path_search(const char *name, bool look, char out[PATH_MAX])
         return path_take(name, look, out);
     const char *path = getenv("PATH");
     int error = ENOENT;
-    for (const char *end, *next = path ? path : "/bin:/usr/bin"; next;
-         next = *end ? end + 1 : NULL) {
+    for (const char *end, *next = path ? path : "/bin:/usr/bin"; next; next = *end ? end + 1 : NULL) {
         end = strchrnul(next, ':');
         int length = (int)(end - next);
         /* An empty element is the current directory. */
@@ -146,18 +145,16 @@ static int script_follow(struct program *program, char file[PATH_MAX], char *why
     line[size] = '\0';
     if (size >= 2 && line[0] == '#' && line[1] == '!') {
         char *end = strchr(line, '\n');
-        if (!end && size == SCRIPT_LINE_BYTES &&
-            !strpbrk(line + 2 + strspn(line + 2, " \t"), " \t")) {
-            snprintf(why, WIRE_MESSAGE_BYTES, "%.70s: its #! line is too long (at most %d bytes)",
-                     file, SCRIPT_LINE_BYTES);
+        if (!end && size == SCRIPT_LINE_BYTES && !strpbrk(line + 2 + strspn(line + 2, " \t"), " \t")) {
+            snprintf(why, WIRE_MESSAGE_BYTES, "%.70s: its #! line is too long (at most %d bytes)", file,
+                     SCRIPT_LINE_BYTES);
             return -1;
         }
         if (end)
             *end = '\0';
         interpreter = script_line_split(line, &argument);
         if (!interpreter[0]) {
-            snprintf(why, WIRE_MESSAGE_BYTES, "%.70s: its #! line names no interpreter (add one)",
-                     file);
+            snprintf(why, WIRE_MESSAGE_BYTES, "%.70s: its #! line names no interpreter (add one)", file);
             return -1;
         }
     } else if (image_is_elf(line, (size_t)size) || !looks_like_text(line, (size_t)size)) {
@@ -185,8 +182,8 @@ static int real_path(int fd, const char *file, char out[PATH_MAX])
     return realpath(file, out) ? 0 : errno;
 }
 
-int program_open(int argc, char *argv[], const char *argv0, const char *executed, bool look,
-                 struct program *program, char why[WIRE_MESSAGE_BYTES])
+int program_open(int argc, char *argv[], const char *argv0, const char *executed, bool look, struct program *program,
+                 char why[WIRE_MESSAGE_BYTES])
 {
     char file[PATH_MAX];
     int error = executed ? path_take(executed, look, file) : path_search(argv[0], look, file);
@@ -195,8 +192,7 @@ int program_open(int argc, char *argv[], const char *argv0, const char *executed
     program->argc = argc;
     program->argv = argv;
     if (error) {
-        snprintf(why, WIRE_MESSAGE_BYTES, "%.60s: cannot be run: %s%s", argv[0], strerror(error),
-                 advice(error));
+        snprintf(why, WIRE_MESSAGE_BYTES, "%.60s: cannot be run: %s%s", argv[0], strerror(error), advice(error));
         return status_of(error);
     }
     if (argv0)
@@ -216,23 +212,20 @@ int program_open(int argc, char *argv[], const char *argv0, const char *executed
             break;
         close(program->fd);
         if (depth == PROGRAM_SCRIPTS_MAX) {
-            snprintf(why, WIRE_MESSAGE_BYTES,
-                     "%.60s: cannot be run: more than %d scripts interpret each other",
+            snprintf(why, WIRE_MESSAGE_BYTES, "%.60s: cannot be run: more than %d scripts interpret each other",
                      program->name, PROGRAM_SCRIPTS_MAX);
             return EXIT_NOT_EXECUTABLE;
         }
         error = executable_check(file, false);
         if (error) {
-            snprintf(why, WIRE_MESSAGE_BYTES,
-                     "%.50s: its interpreter %.50s cannot be run: %s (correct its #! line)",
+            snprintf(why, WIRE_MESSAGE_BYTES, "%.50s: its interpreter %.50s cannot be run: %s (correct its #! line)",
                      program->name, file, strerror(error));
             return status_of(error);
         }
     }
     error = program->fd < 0 ? 0 : real_path(program->fd, file, program->path);
     if (error) {
-        snprintf(why, WIRE_MESSAGE_BYTES, "%.80s: its path cannot be told: %s", file,
-                 strerror(error));
+        snprintf(why, WIRE_MESSAGE_BYTES, "%.80s: its path cannot be told: %s", file, strerror(error));
         return 125;
     }
     if (program->fd < 0)
@@ -251,15 +244,13 @@ int program_open_executed(int argc, char *argv[], const char *name, struct progr
     if (program->fd < 0)
         program->fd = open(name, O_RDONLY | O_CLOEXEC);
     if (program->fd < 0) {
-        snprintf(why, WIRE_MESSAGE_BYTES,
-                 "%.60s: cannot be read, and ld-span must: %s (run it without ld-span)", name,
+        snprintf(why, WIRE_MESSAGE_BYTES, "%.60s: cannot be read, and ld-span must: %s (run it without ld-span)", name,
                  strerror(errno));
         return EXIT_NOT_EXECUTABLE;
     }
     int error = real_path(program->fd, name, program->path);
     if (error) {
-        snprintf(why, WIRE_MESSAGE_BYTES, "%.80s: its path cannot be told: %s", name,
-                 strerror(error));
+        snprintf(why, WIRE_MESSAGE_BYTES, "%.80s: its path cannot be told: %s", name, strerror(error));
         return 125;
     }
     return 0;

@@ -50,14 +50,12 @@ static bool note_read(int fd, const struct image *image, char path[PATH_MAX])
     uint64_t offset = (interpreter->p_offset + interpreter->p_filesz + 3) & ~3ul;
     if (!bytes_read(fd, &note, sizeof note - sizeof note.words, offset))
         return false;
-    if (note.header.n_namesz != sizeof note.name ||
-        memcmp(note.name, "ld-span", sizeof note.name) != 0 ||
+    if (note.header.n_namesz != sizeof note.name || memcmp(note.name, "ld-span", sizeof note.name) != 0 ||
         note.header.n_type != RTLD_NOTE_TYPE || note.header.n_descsz <= sizeof note.words)
         return false;
     size_t size = note.header.n_descsz - sizeof note.words;
     if (size > PATH_MAX ||
-        !bytes_read(fd, path, size,
-                    offset + sizeof note.header + sizeof note.name + sizeof note.words))
+        !bytes_read(fd, path, size, offset + sizeof note.header + sizeof note.name + sizeof note.words))
         return false;
     return path[size - 1] == '\0' && path[0] == '/';
 }
@@ -70,8 +68,7 @@ static void name_judge(const char *name, struct names *names)
 {
     if (!strcmp(name, "libc.so.6") || !strncmp(name, "ld-linux-x86-64.so.", 19))
         names->glibc = true;
-    else if (!strcmp(name, "libc.so") || !strncmp(name, "libc.musl-", 10) ||
-             !strncmp(name, "ld-musl-", 8))
+    else if (!strcmp(name, "libc.so") || !strncmp(name, "libc.musl-", 10) || !strncmp(name, "ld-musl-", 8))
         names->musl = true;
 }
 
@@ -90,8 +87,7 @@ static struct names needed_judge(int fd, const struct image *image)
             Elf64_Dyn entry;
             char name[64];
             uint64_t offset;
-            if (!bytes_read(fd, &entry, sizeof entry, dynamic->p_offset + i * sizeof entry) ||
-                entry.d_tag == DT_NULL)
+            if (!bytes_read(fd, &entry, sizeof entry, dynamic->p_offset + i * sizeof entry) || entry.d_tag == DT_NULL)
                 break;
             if (entry.d_tag == DT_STRTAB)
                 strings = entry.d_un.d_ptr;
@@ -114,8 +110,8 @@ bool rtld_is_musl(const char *path)
     return !strncmp(slash ? slash + 1 : path, "ld-musl", 7);
 }
 
-int rtld_choose(int fd, const char *program, const struct image *image, uint64_t self_device,
-                uint64_t self_inode, char path[PATH_MAX], char why[WIRE_MESSAGE_BYTES])
+int rtld_choose(int fd, const char *program, const struct image *image, uint64_t self_device, uint64_t self_inode,
+                char path[PATH_MAX], char why[WIRE_MESSAGE_BYTES])
 {
     path[0] = '\0';
     if (!image->has_interpreter)
@@ -130,12 +126,10 @@ int rtld_choose(int fd, const char *program, const struct image *image, uint64_t
     /* A program that needs no library at all is served by either: prefer one that is there. */
     const char *choice = names.glibc ? RTLD_GLIBC : names.musl ? RTLD_MUSL : NULL;
     if (!choice)
-        choice =
-            access(RTLD_GLIBC, R_OK) == 0 || access(RTLD_MUSL, R_OK) != 0 ? RTLD_GLIBC : RTLD_MUSL;
+        choice = access(RTLD_GLIBC, R_OK) == 0 || access(RTLD_MUSL, R_OK) != 0 ? RTLD_GLIBC : RTLD_MUSL;
     strcpy(path, choice);
     if (access(path, R_OK) < 0) {
-        snprintf(why, WIRE_MESSAGE_BYTES,
-                 "%.60s: its rtld %s cannot be read: %s (install the program's libc)", program,
+        snprintf(why, WIRE_MESSAGE_BYTES, "%.60s: its rtld %s cannot be read: %s (install the program's libc)", program,
                  path, strerror(errno));
         return -ELIBACC;
     }

@@ -27,8 +27,8 @@
  * `self_device` and `self_inode` identify ld-span.so. 0, or a negative errno with a line in `why`:
  * -ELIBACC when no rtld can be told.
  */
-int rtld_choose(int fd, const char *program, const struct image *image, uint64_t self_device,
-                uint64_t self_inode, char path[PATH_MAX], char why[WIRE_MESSAGE_BYTES]);
+int rtld_choose(int fd, const char *program, const struct image *image, uint64_t self_device, uint64_t self_inode,
+                char path[PATH_MAX], char why[WIRE_MESSAGE_BYTES]);
 
 /* Is `path` one of musl's? It has other options and search rules. */
 bool rtld_is_musl(const char *path);

@@ -19,13 +19,7 @@
 /* Where distributions put 64-bit libraries: those of others than this machine's are just not there.
  */
 static const char *const default_glibc[] = {
-    "/lib/x86_64-linux-gnu",
-    "/usr/lib/x86_64-linux-gnu",
-    "/lib64",
-    "/usr/lib64",
-    "/lib",
-    "/usr/lib",
-    NULL,
+    "/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64", "/lib", "/usr/lib", NULL,
 };
 static const char *const default_musl[] = {"/lib", "/usr/local/lib", "/usr/lib", NULL};
 #define MUSL_PATH_FILE "/etc/ld-musl-x86_64.path"
@@ -56,8 +50,7 @@ static unsigned processor_level(void)
     if (!bits(low, 6) || !bits(c, bit_AVX | bit_F16C | bit_FMA | bit_MOVBE) ||
         !bits(b7, bit_AVX2 | bit_BMI | bit_BMI2) || !bits(c_ext, bit_LZCNT))
         return 2;
-    if (!bits(low, 0xe6) ||
-        !bits(b7, bit_AVX512F | bit_AVX512BW | bit_AVX512CD | bit_AVX512DQ | bit_AVX512VL))
+    if (!bits(low, 0xe6) || !bits(b7, bit_AVX512F | bit_AVX512BW | bit_AVX512CD | bit_AVX512DQ | bit_AVX512VL))
         return 3;
     return 4;
 }
@@ -177,8 +170,7 @@ static bool directory_try(const struct search *search, const char *directory)
     const char *const none[] = {NULL};
     const char *const *hwcaps = search->options->musl ? none : search_hwcaps(search->options);
     for (; *hwcaps; hwcaps++) {
-        int size = snprintf(search->out, PATH_MAX, "%s/glibc-hwcaps/%s/%s", directory, *hwcaps,
-                            search->name);
+        int size = snprintf(search->out, PATH_MAX, "%s/glibc-hwcaps/%s/%s", directory, *hwcaps, search->name);
         if (size < PATH_MAX && file_usable(search->out))
             return true;
     }
@@ -187,8 +179,7 @@ static bool directory_try(const struct search *search, const char *directory)
 }
 
 /* Each directory of a list; `origin`: path of the object that the list belongs to. */
-static bool list_try(const struct search *search, const char *list, const char *separators,
-                     const char *origin)
+static bool list_try(const struct search *search, const char *list, const char *separators, const char *origin)
 {
     while (list) {
         char element[PATH_MAX], directory[PATH_MAX];
@@ -199,8 +190,7 @@ static bool list_try(const struct search *search, const char *list, const char *
             while (length > 1 && element[length - 1] == '/')
                 element[--length] = '\0';
             /* An empty element is the current directory. */
-            if (search_expand(length ? element : ".", origin, directory) &&
-                directory_try(search, directory))
+            if (search_expand(length ? element : ".", origin, directory) && directory_try(search, directory))
                 return true;
         }
         list += strcspn(list, separators);
@@ -209,11 +199,9 @@ static bool list_try(const struct search *search, const char *list, const char *
     return false;
 }
 
-static bool paths_inhibited(const struct search_options *options,
-                            const struct closure_object *object)
+static bool paths_inhibited(const struct search_options *options, const struct closure_object *object)
 {
-    return options->inhibit_rpath &&
-           list_has(options->inhibit_rpath, ": ", object->path, strlen(object->path));
+    return options->inhibit_rpath && list_has(options->inhibit_rpath, ": ", object->path, strlen(object->path));
 }
 
 /* RPATH of the object that needs it, of what loaded that, and so on up to the program. */
@@ -256,14 +244,14 @@ static bool cache_try(const struct search *search)
 {
     struct cache cache;
     cache_open(CACHE_PATH, &cache);
-    bool found = cache_find(&cache, search->name, search_hwcaps(search->options), search->out) &&
-                 file_usable(search->out);
+    bool found =
+        cache_find(&cache, search->name, search_hwcaps(search->options), search->out) && file_usable(search->out);
     cache_close(&cache);
     return found;
 }
 
-bool search_object(const struct search_options *options, const struct closure *closure,
-                   size_t loader, const char *name, char out[PATH_MAX])
+bool search_object(const struct search_options *options, const struct closure *closure, size_t loader, const char *name,
+                   char out[PATH_MAX])
 {
     const struct search search = {options, name, out};
     const struct closure_object *object = &closure->objects[loader];
@@ -278,11 +266,9 @@ bool search_object(const struct search_options *options, const struct closure *c
         return true;
     if (options->musl && rpath_try(&search, closure, loader))
         return true;
-    if (object->runpath && !paths_inhibited(options, object) &&
-        list_try(&search, object->runpath, ":", object->path))
+    if (object->runpath && !paths_inhibited(options, object) && list_try(&search, object->runpath, ":", object->path))
         return true;
     if (object->no_default)
         return false;
-    return (!options->musl && !options->inhibit_cache && cache_try(&search)) ||
-           defaults_try(&search);
+    return (!options->musl && !options->inhibit_cache && cache_try(&search)) || defaults_try(&search);
 }

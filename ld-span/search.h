@@ -12,9 +12,8 @@
 struct closure;
 
 struct search_options {
-    const char *library_path; /* LD_LIBRARY_PATH or --library-path, NULL: none */
-    const char
-        *inhibit_rpath; /* list of objects whose RPATH and RUNPATH do not count, NULL: none */
+    const char *library_path;                 /* LD_LIBRARY_PATH or --library-path, NULL: none */
+    const char *inhibit_rpath;                /* list of objects whose RPATH and RUNPATH do not count, NULL: none */
     const char *hwcaps_prepend, *hwcaps_mask; /* lists, NULL: none; see ld.so(8) */
     bool inhibit_cache;
     bool musl; /* musl's rules: no cache, other default paths */
@@ -24,8 +23,8 @@ struct search_options {
  * Finds `name`, needed by object `loader` of the closure. True and its path in `out`; an object of
  * another class or machine is passed over.
  */
-bool search_object(const struct search_options *options, const struct closure *closure,
-                   size_t loader, const char *name, char out[PATH_MAX]);
+bool search_object(const struct search_options *options, const struct closure *closure, size_t loader, const char *name,
+                   char out[PATH_MAX]);
 
 /* Replaces $ORIGIN, $LIB and $PLATFORM in `text` for an object at `path`. False: a token is unknown
  * or it is too long. */

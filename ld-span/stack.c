@@ -50,8 +50,8 @@ static struct measure request_measure(const struct stack_request *request)
     while (request->auxv[measure.auxv_count].a_type != AT_NULL)
         measure.auxv_count++;
     /* argc, both vectors with their ends, the auxv with entries that may be added and its end. */
-    measure.vector_bytes = (1 + measure.argc + 1 + measure.envc + 1) * sizeof(uint64_t) +
-                           (measure.auxv_count + 8) * sizeof(Elf64_auxv_t);
+    measure.vector_bytes =
+        (1 + measure.argc + 1 + measure.envc + 1) * sizeof(uint64_t) + (measure.auxv_count + 8) * sizeof(Elf64_auxv_t);
     return measure;
 }
 
@@ -64,8 +64,7 @@ static uint64_t stack_bytes(const struct measure *measure)
 {
     struct rlimit limit;
     uint64_t bytes = STACK_BYTES_ALWAYS, content = measure->string_bytes + measure->vector_bytes;
-    if (getrlimit(RLIMIT_STACK, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
-        limit.rlim_cur > bytes)
+    if (getrlimit(RLIMIT_STACK, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur > bytes)
         bytes = limit.rlim_cur;
     if (bytes > STACK_BYTES_MAX)
         bytes = STACK_BYTES_MAX;
@@ -75,8 +74,7 @@ static uint64_t stack_bytes(const struct measure *measure)
 static int stack_map(struct stack *stack, uint64_t bytes, bool executable)
 {
     int protection = PROT_READ | PROT_WRITE | (executable ? PROT_EXEC : 0);
-    long address = space_mmap(0, bytes, protection,
-                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+    long address = space_mmap(0, bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
     if (address < 0)
         return (int)address;
     long result = space_mprotect((uint64_t)address, STACK_GUARD_BYTES, PROT_NONE);
@@ -113,8 +111,7 @@ static void auxv_set(struct stack *stack, uint64_t type, uint64_t value)
     stack->auxv_count += i == stack->auxv_count;
 }
 
-static void auxv_write(const struct stack_request *request, struct stack *stack, uint64_t name,
-                       char **strings)
+static void auxv_write(const struct stack_request *request, struct stack *stack, uint64_t name, char **strings)
 {
     char *top = *strings;
     for (const Elf64_auxv_t *entry = request->auxv; entry->a_type != AT_NULL; entry++) {
@@ -146,19 +143,17 @@ static void auxv_write(const struct stack_request *request, struct stack *stack,
     *strings = top;
 }
 
-int stack_build(const struct stack_request *request, struct stack *stack,
-                char why[WIRE_MESSAGE_BYTES])
+int stack_build(const struct stack_request *request, struct stack *stack, char why[WIRE_MESSAGE_BYTES])
 {
     struct measure measure = request_measure(request);
     memset(stack, 0, sizeof *stack);
     int error = stack_map(stack, stack_bytes(&measure), request->executable);
     if (error) {
-        snprintf(why, WIRE_MESSAGE_BYTES,
-                 "the program's stack: cannot be mapped: %s (is ulimit -v set?)", strerror(-error));
+        snprintf(why, WIRE_MESSAGE_BYTES, "the program's stack: cannot be mapped: %s (is ulimit -v set?)",
+                 strerror(-error));
         return error;
     }
-    char *top =
-        (char *)stack->end - sizeof(uint64_t); /* the kernel ends it with eight zero bytes */
+    char *top = (char *)stack->end - sizeof(uint64_t); /* the kernel ends it with eight zero bytes */
     uint64_t pointer = (stack->end - measure.string_bytes - measure.vector_bytes) & ~15ul;
     stack->pointer = pointer;
     stack->argc = (int)measure.argc;

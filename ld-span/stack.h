@@ -25,8 +25,8 @@ struct stack_request {
     const Elf64_auxv_t *auxv;                      /* the kernel's, up to AT_NULL */
     const char *name;                              /* AT_EXECFN */
     uint64_t headers_address, header_count, entry; /* of the program */
-    uint64_t base; /* AT_BASE: the rtld's load address, 0 without one */
-    uint64_t vdso; /* AT_SYSINFO_EHDR, 0: the entry is left out */
+    uint64_t base;                                 /* AT_BASE: the rtld's load address, 0 without one */
+    uint64_t vdso;                                 /* AT_SYSINFO_EHDR, 0: the entry is left out */
     bool executable;
 };
 
@@ -42,7 +42,6 @@ struct stack {
 
 /* Maps the stack with a guard below it and fills it. 0, or a negative errno with a line in `why`.
  */
-int stack_build(const struct stack_request *request, struct stack *stack,
-                char why[WIRE_MESSAGE_BYTES]);
+int stack_build(const struct stack_request *request, struct stack *stack, char why[WIRE_MESSAGE_BYTES]);
 
 #endif

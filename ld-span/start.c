@@ -54,8 +54,8 @@ void monitor_prepare(const struct span_options *options)
     copy_string(configuration.statistics_file, sizeof configuration.statistics_file, options->stats_file);
     copy_string(configuration.key_file, sizeof configuration.key_file, options->key);
     configuration.timeout_ms = (int)options->timeout_ms;
-    configuration.argument_count = options_serialize(options, strings, sizeof strings, configuration.arguments,
-                                                     SESSION_ARGUMENTS_MAX);
+    configuration.argument_count =
+        options_serialize(options, strings, sizeof strings, configuration.arguments, SESSION_ARGUMENTS_MAX);
     if (configuration.argument_count == SIZE_MAX)
         span_fatal("the options are too long to be handed on to children");
     session_prepare(&configuration);

@@ -18,12 +18,12 @@ struct start_range {
 
 /* Everything here lives as long as the process. */
 struct program_start {
-    uint64_t entry; /* first instruction: the rtld's, or the program's own when it has none */
+    uint64_t entry;                          /* first instruction: the rtld's, or the program's own when it has none */
     uint64_t stack_pointer;                  /* points to argc, 16-byte aligned */
     struct start_range program, rtld, stack; /* mapped ranges in the span zone */
-    uint64_t brk_start; /* page aligned; space_brk_start has been called with it */
-    const char *path;   /* the program, absolute, links resolved: what /proc/self/exe is to say */
-    const char *name;   /* as the user gave it (AT_EXECFN), before links were resolved */
+    uint64_t brk_start;                      /* page aligned; space_brk_start has been called with it */
+    const char *path;                        /* the program, absolute, links resolved: what /proc/self/exe is to say */
+    const char *name;                        /* as the user gave it (AT_EXECFN), before links were resolved */
     int argc;
     char **argv, **envp; /* in the new stack, as are the auxv entries */
     Elf64_auxv_t *auxv;

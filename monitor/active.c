@@ -115,8 +115,7 @@ static void go_home(void *argument)
     uint64_t addresses[PAGER_WANT_MAX];
     unsigned count = context_carry(thread, addresses);
     bool stays = thread->context->reason != WIRE_REASON_CALL;
-    message_send(thread, WIRE_THREAD_RETURN, thread->context,
-                 sizeof *thread->context + thread->context->xsave_bytes);
+    message_send(thread, WIRE_THREAD_RETURN, thread->context, sizeof *thread->context + thread->context->xsave_bytes);
     if (stays)
         pager_move(addresses, count, HOME_NODE); /* while the other side wakes up */
     loop_again(thread);
@@ -183,10 +182,10 @@ void active_call(struct thread *thread, struct registers *registers)
     }
 }
 
-/* ---- in signal context ---------------------------------------------------------------------------------------------- */
+/* ---- in signal context ----------------------------------------------------------------------------------------------
+ */
 
-static void frame_goes_home(struct thread *thread, struct frame_ucontext *context,
-                            enum wire_reason reason)
+static void frame_goes_home(struct thread *thread, struct frame_ucontext *context, enum wire_reason reason)
 {
     context_capture_frame(thread, context);
     thread->context->reason = reason;
@@ -202,9 +201,9 @@ void active_interrupted(struct thread *thread, struct frame_ucontext *context)
     frame_goes_home(thread, context, WIRE_REASON_ASKED);
 }
 
-#define FAULT_WRITE   2u
-#define FAULT_EXECUTE 16u
-#define TRAP_BREAKPOINT 3
+#define FAULT_WRITE       2u
+#define FAULT_EXECUTE     16u
+#define TRAP_BREAKPOINT   3
 #define FAULT_REPEATS_MAX 64
 
 /* True when the access can be tried again. */
@@ -246,7 +245,8 @@ void active_fault(struct thread *thread, const siginfo_t *info, struct frame_uco
     frame_goes_home(thread, context, WIRE_REASON_FAULT);
 }
 
-/* ---- the runtime process of a peer ------------------------------------------------------------------------------------ */
+/* ---- the runtime process of a peer
+ * ------------------------------------------------------------------------------------ */
 
 struct interrupt_search {
     uint32_t number;
@@ -327,8 +327,7 @@ static int thread_make(struct channel *channel)
     thread->quick = active_call_quick;
     atomic_store(&thread->kernel_alive, 1);
     thread_register(thread);
-    long result = thread_clone(thread,
-                               CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM,
+    long result = thread_clone(thread, CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM,
                                NULL, NULL, thread_begin);
     return result < 0 ? (int)result : 0;
 }

@@ -17,8 +17,8 @@ bool active_is_peer(void);
 void active_call(struct thread *thread, struct registers *registers);
 /* Peer, before the crossing is complete: general registers only, program's FS base. 0: done. active_quick.c. */
 long active_call_quick(struct registers *registers);
-/* What both ways of making a call share, of active_quick.c: getpid and its like; exit and calls for which the thread goes
- * home. */
+/* What both ways of making a call share, of active_quick.c: getpid and its like; exit and calls for which the thread
+ * goes home. */
 bool active_answers_itself(struct thread *thread, struct registers *registers);
 bool active_concerns_thread(uint64_t number);
 void active_call_fill(struct wire_call *call, const struct registers *registers);

@@ -1,8 +1,8 @@
 /*
  * Forwarding a call without leaving the program's FS base and vector registers: on kernels that do not let programs set
- * the FS base themselves, setting it twice costs as much as the exchange. Not for calls that concern the thread itself, nor
- * for what is to be done when the answer keeps us waiting or says to come home: monitor/active.c goes on from there.
- * General registers only, no TLS, no libc.
+ * the FS base themselves, setting it twice costs as much as the exchange. Not for calls that concern the thread itself,
+ * nor for what is to be done when the answer keeps us waiting or says to come home: monitor/active.c goes on from
+ * there. General registers only, no TLS, no libc.
  */
 #include <sys/syscall.h>
 #include <time.h>

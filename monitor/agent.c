@@ -146,8 +146,8 @@ static _Noreturn void session_child(int fd, int thread_socket)
         _exit(SPAN_EXIT_FAILURE);
     }
     if (configuration.verbose)
-        say("session of %s (process %u at home) begins: node %u of %u", hello.program, hello.pid,
-            hello.node, hello.node_count);
+        say("session of %s (process %u at home) begins: node %u of %u", hello.program, hello.pid, hello.node,
+            hello.node_count);
     _exit(peer_run(channel, thread_socket, &hello));
 }
 
@@ -165,8 +165,8 @@ static void connection_drain(int fd)
 }
 
 /* Answers a connection that starts nothing: a probe, or one that is refused because of `status`. */
-static _Noreturn void helper_child(int fd, const struct wire_preamble *preamble,
-                                   enum wire_status status, const char *refusal)
+static _Noreturn void helper_child(int fd, const struct wire_preamble *preamble, enum wire_status status,
+                                   const char *refusal)
 {
     char why[WIRE_MESSAGE_BYTES] = "";
     struct channel *channel;
@@ -181,8 +181,7 @@ static _Noreturn void helper_child(int fd, const struct wire_preamble *preamble,
         if (peer_admit(channel, refusal, HANDSHAKE_MS, &hello, why) < 0 && configuration.verbose)
             say("probe failed: %s", why);
     } else {
-        struct wire_welcome welcome = {
-            .magic = WIRE_MAGIC, .version = WIRE_VERSION, .status = (uint16_t)status};
+        struct wire_welcome welcome = {.magic = WIRE_MAGIC, .version = WIRE_VERSION, .status = (uint16_t)status};
         snprintf(welcome.message, sizeof welcome.message, "%s", refusal);
         channel_send_bytes(channel, &welcome, sizeof welcome);
     }
@@ -190,8 +189,7 @@ static _Noreturn void helper_child(int fd, const struct wire_preamble *preamble,
     _exit(0);
 }
 
-static void helper_start(int fd, const struct wire_preamble *preamble, enum wire_status status,
-                         const char *refusal)
+static void helper_start(int fd, const struct wire_preamble *preamble, enum wire_status status, const char *refusal)
 {
     if (helper_count >= HELPERS_MAX)
         return;
@@ -257,8 +255,7 @@ static void thread_pass(int fd, const struct wire_preamble *preamble)
 /* The preamble is complete. The descriptor stays the caller's, who closes it. */
 static void connection_begin(int fd, const struct wire_preamble *preamble)
 {
-    const char *full =
-        session_count >= configuration.sessions_max ? "it serves as many sessions as it may" : NULL;
+    const char *full = session_count >= configuration.sessions_max ? "it serves as many sessions as it may" : NULL;
     if (preamble->magic != WIRE_MAGIC) {
         if (configuration.verbose)
             say("connection closed: it is not ld-span's");
@@ -267,8 +264,7 @@ static void connection_begin(int fd, const struct wire_preamble *preamble)
                           "it speaks another version of the protocol (install the same "
                           "ld-span on both)");
     } else if (configuration.key && !(preamble->flags & WIRE_PREAMBLE_TLS)) {
-        connection_refuse(fd, preamble, WIRE_REFUSED,
-                          "it takes only connections with its key (use --key)");
+        connection_refuse(fd, preamble, WIRE_REFUSED, "it takes only connections with its key (use --key)");
     } else if (!configuration.key && preamble->flags & WIRE_PREAMBLE_TLS) {
         connection_refuse(fd, preamble, WIRE_REFUSED, "it has no key (start spand with --key)");
     } else if (preamble->kind == WIRE_KIND_PROBE) {
@@ -317,9 +313,7 @@ static void connections_accept(void)
             if (errno == EMFILE || errno == ENFILE) {
                 if (pending_count > 0)
                     pending_remove(0);
-                poll(
-                    NULL, 0,
-                    10); /* the connection waits in the kernel; do not ask for it in a tight loop */
+                poll(NULL, 0, 10); /* the connection waits in the kernel; do not ask for it in a tight loop */
             }
             return;
         }
@@ -330,8 +324,7 @@ static void connections_accept(void)
                     oldest = j;
             pending_remove(oldest);
         }
-        pendings[pending_count++] =
-            (struct pending){.fd = fd, .deadline_ms = now_ms() + PREAMBLE_MS};
+        pendings[pending_count++] = (struct pending){.fd = fd, .deadline_ms = now_ms() + PREAMBLE_MS};
     }
 }
 

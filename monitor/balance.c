@@ -1,6 +1,7 @@
 /*
- * Balance: a thread at home compares, for each peer, the processor time of the program's threads there with the pages that
- * moved. Twice in a row below the line, and all threads of that node come home; new ones keep away from it for a while.
+ * Balance: a thread at home compares, for each peer, the processor time of the program's threads there with the pages
+ * that moved. Twice in a row below the line, and all threads of that node come home; new ones keep away from it for a
+ * while.
  */
 #include "monitor/balance.h"
 

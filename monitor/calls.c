@@ -1,6 +1,6 @@
 /*
- * Carrying out calls: the class tables, the way from the crossing to the handlers, and the small handlers that belong to
- * no topic.
+ * Carrying out calls: the class tables, the way from the crossing to the handlers, and the small handlers that belong
+ * to no topic.
  */
 #include "monitor/calls.h"
 
@@ -44,19 +44,20 @@
 #define PR_SET_SYSCALL_USER_DISPATCH 59
 #endif
 
-/* ---- classes -------------------------------------------------------------------------------------------------------- */
+/* ---- classes --------------------------------------------------------------------------------------------------------
+ */
 
 /* Calls whose path may name something that the session shows differently. */
 static const struct {
     uint16_t number;
     uint8_t class;
 } path_calls[] = {
-    {SYS_open, CLASS_PATH0},      {SYS_stat, CLASS_PATH0},       {SYS_lstat, CLASS_PATH0},
-    {SYS_readlink, CLASS_PATH0},  {SYS_openat, CLASS_PATH1},     {SYS_newfstatat, CLASS_PATH1},
-    {SYS_readlinkat, CLASS_PATH1}, {SYS_openat2, CLASS_PATH1},   {SYS_statx, CLASS_PATH1},
-    {SYS_close, CLASS_FD},        {SYS_fstat, CLASS_FD},         {SYS_fcntl, CLASS_FD},
-    {SYS_dup, CLASS_FD},          {SYS_lseek, CLASS_FD},         {SYS_ioctl, CLASS_FD},
-    {SYS_getcpu, CLASS_DIRECT},      {SYS_futex, CLASS_FUTEX},
+    {SYS_open, CLASS_PATH0},       {SYS_stat, CLASS_PATH0},    {SYS_lstat, CLASS_PATH0},
+    {SYS_readlink, CLASS_PATH0},   {SYS_openat, CLASS_PATH1},  {SYS_newfstatat, CLASS_PATH1},
+    {SYS_readlinkat, CLASS_PATH1}, {SYS_openat2, CLASS_PATH1}, {SYS_statx, CLASS_PATH1},
+    {SYS_close, CLASS_FD},         {SYS_fstat, CLASS_FD},      {SYS_fcntl, CLASS_FD},
+    {SYS_dup, CLASS_FD},           {SYS_lseek, CLASS_FD},      {SYS_ioctl, CLASS_FD},
+    {SYS_getcpu, CLASS_DIRECT},    {SYS_futex, CLASS_FUTEX},
 };
 
 static void class_slow(uint64_t number, void *classes)
@@ -109,7 +110,8 @@ const uint8_t *call_classes_peer(void)
     return classes;
 }
 
-/* ---- handlers of no topic ------------------------------------------------------------------------------------------- */
+/* ---- handlers of no topic -------------------------------------------------------------------------------------------
+ */
 
 static long raw(uint64_t number, const uint64_t a[6])
 {
@@ -205,9 +207,9 @@ static bool page_bring(uint64_t word)
 #define FUTEX_TRIES_MAX 100000
 
 /*
- * Where the kernel writes a futex word itself (priority inheritance, FUTEX_WAKE_OP), it does not wait for a page that is
- * on another node but answers EFAULT (kernel/futex: fault_in_user_writeable does not retry). The page is brought here
- * and the call made again; that ends when no other node takes it in between.
+ * Where the kernel writes a futex word itself (priority inheritance, FUTEX_WAKE_OP), it does not wait for a page that
+ * is on another node but answers EFAULT (kernel/futex: fault_in_user_writeable does not retry). The page is brought
+ * here and the call made again; that ends when no other node takes it in between.
  */
 static long futex_call(const uint64_t a[6])
 {
@@ -216,8 +218,8 @@ static long futex_call(const uint64_t a[6])
         if (result != -EFAULT || !session_distributed())
             return result;
         int operation = (int)a[1] & FUTEX_CMD_MASK;
-        bool second = operation == FUTEX_WAKE_OP || operation == FUTEX_CMP_REQUEUE_PI ||
-                      operation == FUTEX_WAIT_REQUEUE_PI;
+        bool second =
+            operation == FUTEX_WAKE_OP || operation == FUTEX_CMP_REQUEUE_PI || operation == FUTEX_WAIT_REQUEUE_PI;
         if (!page_bring(a[0]) || (second && !page_bring(a[4])))
             return result;
     }
@@ -280,7 +282,8 @@ static long sigreturn_call(struct thread *thread, struct registers *registers)
     shadow_resume(thread);
 }
 
-/* ---- dispatch to handlers -------------------------------------------------------------------------------------------- */
+/* ---- dispatch to handlers
+ * -------------------------------------------------------------------------------------------- */
 
 static long thread_call(struct thread *thread, uint64_t number, const uint64_t a[6], struct registers *registers)
 {
@@ -391,7 +394,8 @@ long call_handle(struct thread *thread, uint64_t number, const uint64_t a[6], st
     }
 }
 
-/* ---- from the crossing ------------------------------------------------------------------------------------------------ */
+/* ---- from the crossing
+ * ------------------------------------------------------------------------------------------------ */
 
 long call_cut(const struct thread *thread, uint64_t number, long result)
 {
@@ -456,7 +460,8 @@ uint64_t call_restart_address(uint64_t return_address)
     return return_address - PATCH_STUB_PREAMBLE;
 }
 
-/* ---- counters ---------------------------------------------------------------------------------------------------------- */
+/* ---- counters
+ * ---------------------------------------------------------------------------------------------------------- */
 
 static bool count_one(struct thread *thread, void *sum)
 {

@@ -18,11 +18,10 @@ void call_pending(struct registers *registers);
 bool call_pending_context(struct thread *thread, struct registers *registers);
 
 /*
- * At home: carries out call `number` for `thread` whether its active half is here (`registers`) or on a peer (NULL; calls
- * of place CALL_THREAD do not come here then). The result, a negative errno, or RESULT_RESTART_*.
+ * At home: carries out call `number` for `thread` whether its active half is here (`registers`) or on a peer (NULL;
+ * calls of place CALL_THREAD do not come here then). The result, a negative errno, or RESULT_RESTART_*.
  */
-long call_handle(struct thread *thread, uint64_t number, const uint64_t arguments[6],
-                 struct registers *registers);
+long call_handle(struct thread *thread, uint64_t number, const uint64_t arguments[6], struct registers *registers);
 
 /* What a call's result means: an EINTR that no signal of the program's caused has the call made again. */
 long call_cut(const struct thread *thread, uint64_t number, long result);

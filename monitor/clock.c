@@ -93,8 +93,7 @@ static void *vdso_find(const struct vdso *vdso, const char *name)
     for (unsigned i = 1; i < vdso->count; i++) {
         const ElfW(Sym) *symbol = &vdso->symbols[i];
         if (symbol->st_shndx != SHN_UNDEF && ELF64_ST_TYPE(symbol->st_info) == STT_FUNC &&
-            symbol->st_name < vdso->strings_bytes &&
-            strcmp(vdso->strings + symbol->st_name, name) == 0)
+            symbol->st_name < vdso->strings_bytes && strcmp(vdso->strings + symbol->st_name, name) == 0)
             return (void *)(vdso->base + symbol->st_value);
     }
     return NULL;
@@ -104,8 +103,7 @@ static void kernel_read(void)
 {
     const ElfW(Ehdr) *header = (const void *)getauxval(AT_SYSINFO_EHDR);
     struct vdso vdso = {0};
-    if (header == NULL || memcmp(header->e_ident, ELFMAG, SELFMAG) != 0 ||
-        !vdso_open(&vdso, header))
+    if (header == NULL || memcmp(header->e_ident, ELFMAG, SELFMAG) != 0 || !vdso_open(&vdso, header))
         return;
     kernel.clock_gettime = vdso_find(&vdso, "__vdso_clock_gettime");
     kernel.gettimeofday = vdso_find(&vdso, "__vdso_gettimeofday");
@@ -143,17 +141,14 @@ const struct clock_functions *clock_functions(void)
     return &functions;
 }
 
-void clock_initialise(int64_t monotonic_offset_ns, int64_t boottime_offset_ns,
-                      int64_t realtime_offset_ns)
+void clock_initialise(int64_t monotonic_offset_ns, int64_t boottime_offset_ns, int64_t realtime_offset_ns)
 {
     functions_choose();
-    functions.getcpu =
-        (void *)(clock_state.processors_known ? clock_entry_getcpu : clock_entry_call);
+    functions.getcpu = (void *)(clock_state.processors_known ? clock_entry_getcpu : clock_entry_call);
     if (llabs(monotonic_offset_ns) < SAME_KERNEL_NS && llabs(boottime_offset_ns) < SAME_KERNEL_NS)
         return;
     static const unsigned char realtime[] = {CLOCK_REALTIME, CLOCK_REALTIME_COARSE, CLOCK_TAI};
-    static const unsigned char monotonic[] = {CLOCK_MONOTONIC, CLOCK_MONOTONIC_COARSE,
-                                              CLOCK_MONOTONIC_RAW};
+    static const unsigned char monotonic[] = {CLOCK_MONOTONIC, CLOCK_MONOTONIC_COARSE, CLOCK_MONOTONIC_RAW};
     for (unsigned i = 0; i < sizeof realtime; i++)
         clock_state.offset_ns[realtime[i]] = realtime_offset_ns;
     for (unsigned i = 0; i < sizeof monotonic; i++)
@@ -162,8 +157,8 @@ void clock_initialise(int64_t monotonic_offset_ns, int64_t boottime_offset_ns,
     clock_state.quick = kernel.clock_gettime == NULL
                             ? 0
                             : 1u << CLOCK_REALTIME | 1u << CLOCK_REALTIME_COARSE | 1u << CLOCK_TAI |
-                                  1u << CLOCK_MONOTONIC | 1u << CLOCK_MONOTONIC_COARSE |
-                                  1u << CLOCK_MONOTONIC_RAW | 1u << CLOCK_BOOTTIME;
+                                  1u << CLOCK_MONOTONIC | 1u << CLOCK_MONOTONIC_COARSE | 1u << CLOCK_MONOTONIC_RAW |
+                                  1u << CLOCK_BOOTTIME;
     functions.clock_gettime = (void *)clock_entry_gettime;
     functions.gettimeofday = (void *)clock_entry_timeofday;
     functions.time = (void *)clock_entry_time;
@@ -193,7 +188,6 @@ void clock_getcpu(unsigned *processor, unsigned *numa_node)
 {
     unsigned here = 0, node = 0;
     syscall(SYS_getcpu, &here, &node, NULL);
-    *processor =
-        clock_state.processors_known && here < PROCESSORS_MAX ? clock_state.processors[here] : here;
+    *processor = clock_state.processors_known && here < PROCESSORS_MAX ? clock_state.processors[here] : here;
     *numa_node = node;
 }

@@ -32,8 +32,7 @@ const void *vdso_image(size_t *bytes);
  * same kernel, and nothing is added, for the difference is that of the message. At home it need not
  * be called.
  */
-void clock_initialise(int64_t monotonic_offset_ns, int64_t boottime_offset_ns,
-                      int64_t realtime_offset_ns);
+void clock_initialise(int64_t monotonic_offset_ns, int64_t boottime_offset_ns, int64_t realtime_offset_ns);
 
 /*
  * The session numbers this node's processors from `first` on: those that the calling thread may run

@@ -15,8 +15,7 @@ struct clock_state {
     int (*clock_gettime)(int clock, struct timespec *time);
     int (*getcpu)(unsigned *processor, unsigned *numa_node, void *unused);
     int64_t offset_ns[CLOCK_IDS];
-    uint32_t
-        quick; /* bit mask of clocks that the kernel's vDSO can tell and all nodes have in common */
+    uint32_t quick; /* bit mask of clocks that the kernel's vDSO can tell and all nodes have in common */
     bool processors_known;
     uint16_t processors[PROCESSORS_MAX]; /* the kernel's number to the session's */
 };

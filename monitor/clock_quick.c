@@ -13,8 +13,7 @@ static const struct clock_answer make_call = {0, 1};
 
 static bool time_read(unsigned clock, struct timespec *out)
 {
-    if (clock >= CLOCK_IDS || !(clock_state.quick >> clock & 1) ||
-        clock_state.clock_gettime((int)clock, out) != 0)
+    if (clock >= CLOCK_IDS || !(clock_state.quick >> clock & 1) || clock_state.clock_gettime((int)clock, out) != 0)
         return false;
     int64_t nanoseconds = out->tv_nsec + clock_state.offset_ns[clock] % NS_PER_SECOND;
     out->tv_sec += clock_state.offset_ns[clock] / NS_PER_SECOND;
@@ -61,8 +60,8 @@ struct clock_answer clock_answer_time(long *program)
 struct clock_answer clock_answer_getcpu(unsigned *processor, unsigned *numa_node)
 {
     unsigned here, node;
-    if (!clock_state.processors_known || clock_state.getcpu == NULL ||
-        clock_state.getcpu(&here, &node, NULL) != 0 || here >= PROCESSORS_MAX)
+    if (!clock_state.processors_known || clock_state.getcpu == NULL || clock_state.getcpu(&here, &node, NULL) != 0 ||
+        here >= PROCESSORS_MAX)
         return make_call;
     here = clock_state.processors[here];
     if ((processor != NULL && user_copy(processor, &here, sizeof here) != 0) ||

@@ -10,7 +10,7 @@
 #include "monitor/fatal.h"
 #include "runtime/pager.h"
 
-#define SEGMENTS 0x2b000000000033ul /* CS 0x33, SS 0x2b */
+#define SEGMENTS             0x2b000000000033ul /* CS 0x33, SS 0x2b */
 #define UC_FP_XSTATE         1u
 #define UC_SIGCONTEXT_SS     2u
 #define UC_STRICT_RESTORE_SS 4u
@@ -76,8 +76,7 @@ bool context_valid(const struct wire_context *context, size_t bytes)
     return (header[0] & ~thread_xfeatures()) == 0 && header[1] == 0;
 }
 
-void context_to_registers(struct thread *thread, const struct wire_context *context,
-                          struct registers *registers)
+void context_to_registers(struct thread *thread, const struct wire_context *context, struct registers *registers)
 {
     memcpy(registers->g, context->gregs, sizeof registers->g);
     thread->app_fs = context->fs_base;
@@ -143,8 +142,8 @@ _Noreturn void context_resume(struct thread *thread, const struct wire_context *
 }
 
 /*
- * The stack, the thread's own data, and whatever the registers that survive a call point to. One exchange brings them all
- * while the thread is being set up; the thread alone would wait for one after the other.
+ * The stack, the thread's own data, and whatever the registers that survive a call point to. One exchange brings them
+ * all while the thread is being set up; the thread alone would wait for one after the other.
  */
 void context_want(const struct wire_context *context)
 {

@@ -25,14 +25,13 @@ static inline uint8_t *context_xsave(const struct wire_context *context)
 bool context_valid(const struct wire_context *context, size_t bytes);
 
 /* Makes `context` the vector state and the registers of `thread` as if it were in a call. */
-void context_to_registers(struct thread *thread, const struct wire_context *context,
-                          struct registers *registers);
+void context_to_registers(struct thread *thread, const struct wire_context *context, struct registers *registers);
 /* Asks the pager for the pages that a context which has just arrived will touch first. */
 void context_want(const struct wire_context *context);
 /* thread->context has come from another node. */
 void context_arrived(struct thread *thread);
-/* thread->context is about to leave: addresses of the pages that it will need, for pager_move, and their number. Notes in
- * the context which they are, for context_arrived. */
+/* thread->context is about to leave: addresses of the pages that it will need, for pager_move, and their number. Notes
+ * in the context which they are, for context_arrived. */
 unsigned context_carry(struct thread *thread, uint64_t addresses[PAGER_WANT_MAX]);
 /*
  * The thread goes on in the program with exactly this context and its mask. Pending signals are delivered first.

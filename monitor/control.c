@@ -53,8 +53,8 @@ int control_path(pid_t pid, char path[CONTROL_PATH_BYTES])
 {
     int result = control_directory(path);
     size_t length = result == 0 ? strlen(path) : 0;
-    if (result == 0 && snprintf(path + length, CONTROL_PATH_BYTES - length, "/%d", (int)pid) >=
-                           (int)(CONTROL_PATH_BYTES - length))
+    if (result == 0 &&
+        snprintf(path + length, CONTROL_PATH_BYTES - length, "/%d", (int)pid) >= (int)(CONTROL_PATH_BYTES - length))
         result = -ENAMETOOLONG;
     return result;
 }
@@ -94,8 +94,7 @@ static bool stale_remove(const char *path)
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return false;
-    bool stale =
-        connect(fd, (struct sockaddr *)&address, sizeof address) != 0 && errno == ECONNREFUSED;
+    bool stale = connect(fd, (struct sockaddr *)&address, sizeof address) != 0 && errno == ECONNREFUSED;
     descriptor_close(fd);
     return stale && unlink(path) == 0;
 }
@@ -108,8 +107,7 @@ static void stale_remove_all(const char *directory)
     if (list == NULL)
         return;
     for (struct dirent *entry; (entry = readdir(list)) != NULL;) {
-        if (!isdigit((unsigned char)entry->d_name[0]) || kill((pid_t)atoi(entry->d_name), 0) == 0 ||
-            errno != ESRCH)
+        if (!isdigit((unsigned char)entry->d_name[0]) || kill((pid_t)atoi(entry->d_name), 0) == 0 || errno != ESRCH)
             continue;
         int length = snprintf(path, sizeof path, "%s/%s", directory, entry->d_name);
         if (length < (int)sizeof path)
@@ -165,8 +163,7 @@ static bool client_may_ask(int client)
 {
     struct ucred peer;
     socklen_t size = sizeof peer;
-    return getsockopt(client, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 &&
-           (peer.uid == 0 || peer.uid == geteuid());
+    return getsockopt(client, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && (peer.uid == 0 || peer.uid == geteuid());
 }
 
 static bool send_all(int client, const char *text, size_t size)
@@ -201,8 +198,7 @@ static void client_serve(int client)
         }
         *end = 0;
         char *answer = request_answer(line);
-        bool sent =
-            answer != NULL && send_all(client, answer, strlen(answer)) && send_all(client, "\n", 1);
+        bool sent = answer != NULL && send_all(client, answer, strlen(answer)) && send_all(client, "\n", 1);
         free(answer);
         if (!sent)
             return;

@@ -1,6 +1,6 @@
 /*
- * Damaged files: the rtld maps a library without asking whether the file is as long as its headers say, and natively dies
- * of SIGBUS or SIGSEGV over it. Here the user is told which file it was.
+ * Damaged files: the rtld maps a library without asking whether the file is as long as its headers say, and natively
+ * dies of SIGBUS or SIGSEGV over it. Here the user is told which file it was.
  */
 #include "monitor/damage.h"
 

@@ -12,10 +12,10 @@
 #include "monitor/session.h"
 #include "syscall/entry.h"
 
-#define PIECE_BYTES   (1024u * 1024u)
-#define VECTORS_MAX   1024u /* UIO_MAXIOV */
-#define CURRENT       (~0ul) /* preadv2: at the file's position */
-#define SECTOR_BYTES  512u
+#define PIECE_BYTES  (1024u * 1024u)
+#define VECTORS_MAX  1024u  /* UIO_MAXIOV */
+#define CURRENT      (~0ul) /* preadv2: at the file's position */
+#define SECTOR_BYTES 512u
 
 bool direct_read_is(uint64_t number)
 {
@@ -78,7 +78,8 @@ long direct_read(uint64_t number, const uint64_t a[6])
     struct iovec parts[VECTORS_MAX];
     bool placed = number == SYS_pread64 || number == SYS_preadv || number == SYS_preadv2;
     uint64_t offset = placed ? a[3] : CURRENT, flags = number == SYS_preadv2 ? a[5] : 0;
-    if (!session_distributed() || !goes_past_the_cache((int)a[0]) || (offset == CURRENT && placed && number != SYS_preadv2))
+    if (!session_distributed() || !goes_past_the_cache((int)a[0]) ||
+        (offset == CURRENT && placed && number != SYS_preadv2))
         return syscall_interruptible((long)number, a);
     size_t count = parts_read(number, a, parts);
     if (count == 0 || !parts_are_aligned(parts, count))

@@ -1,5 +1,6 @@
 /*
- * Directories of /proc/self without what is the monitor's. Not for the files there (monitor/view_process.c). Formats: proc(5).
+ * Directories of /proc/self without what is the monitor's. Not for the files there (monitor/view_process.c). Formats:
+ * proc(5).
  */
 #include <errno.h>
 #include <limits.h>
@@ -76,7 +77,8 @@ static long entries_filter(uint64_t buffer, long size, bool (*hidden)(long))
     struct entry_head head;
     for (long at = 0; at < size; at += head.bytes) {
         uint64_t from = buffer + (uint64_t)at;
-        if (user_copy(&head, (const void *)from, sizeof head) != 0 || head.bytes < sizeof head || head.bytes > size - at)
+        if (user_copy(&head, (const void *)from, sizeof head) != 0 || head.bytes < sizeof head ||
+            head.bytes > size - at)
             return -EFAULT;
         long number = number_at(from, &head);
         if (number >= 0 && hidden(number))

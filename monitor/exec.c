@@ -1,9 +1,9 @@
 /*
  * execve: the next program runs under ld-span too, with the same options.
  *
- * The kernel is asked to execute ld-span itself, with our options and the program's path in front of its arguments. What
- * is not for us (files of another kind, set-user-ID programs, --no-follow) is executed as asked, so that the kernel's
- * answers, its errors and its privileges are the kernel's own.
+ * The kernel is asked to execute ld-span itself, with our options and the program's path in front of its arguments.
+ * What is not for us (files of another kind, set-user-ID programs, --no-follow) is executed as asked, so that the
+ * kernel's answers, its errors and its privileges are the kernel's own.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -54,13 +54,13 @@ static long arguments_build(struct thread *thread, const char *path, uint64_t ar
     char *copy = (char *)vector + bytes - PATH_MAX;
     snprintf(copy, PATH_MAX, "%s", path);
     size_t n = 0;
-    vector[n++] = (char *)(uintptr_t)"ld-span";
+    vector[n++] = (char *)(uintptr_t) "ld-span";
     for (size_t i = 0; i < configuration->argument_count; i++)
         vector[n++] = configuration->arguments[i];
-    vector[n++] = (char *)(uintptr_t)"--executed";
+    vector[n++] = (char *)(uintptr_t) "--executed";
     vector[n++] = copy;
     if (count == 0)
-        vector[n++] = (char *)(uintptr_t)""; /* as the kernel */
+        vector[n++] = (char *)(uintptr_t) ""; /* as the kernel */
     else if (user_copy(&vector[n], (const void *)argv, (size_t)count * sizeof(char *)))
         return -EFAULT;
     vector[n + (size_t)count] = NULL;
@@ -69,8 +69,8 @@ static long arguments_build(struct thread *thread, const char *path, uint64_t ar
 }
 
 /*
- * A path that holds after the exec for a file named by a descriptor (and a path below it): its name where it has one, or
- * else a copy of the descriptor that is not closed by the exec.
+ * A path that holds after the exec for a file named by a descriptor (and a path below it): its name where it has one,
+ * or else a copy of the descriptor that is not closed by the exec.
  */
 static long path_through_descriptor(int directory, char path[PATH_MAX], int *inherited)
 {
@@ -97,15 +97,16 @@ static long path_through_descriptor(int directory, char path[PATH_MAX], int *inh
 }
 
 /*
- * Once the other threads are gone the kernel marks the mutexes of the robust list and waits for each page that it touches;
- * the one who brings pages is gone, too. So they are brought before: those that are shared with other processes, and count
- * after the exec, never leave home.
+ * Once the other threads are gone the kernel marks the mutexes of the robust list and waits for each page that it
+ * touches; the one who brings pages is gone, too. So they are brought before: those that are shared with other
+ * processes, and count after the exec, never leave home.
  */
 static void robust_bring(struct thread *thread)
 {
     uint64_t head[3], entry;
     uint32_t seen;
-    if (!thread->robust_list || !session_distributed() || user_copy(head, (const void *)thread->robust_list, sizeof head))
+    if (!thread->robust_list || !session_distributed() ||
+        user_copy(head, (const void *)thread->robust_list, sizeof head))
         return;
     if (head[0] == thread->robust_list && !head[2]) {
         syscall(SYS_set_robust_list, NULL, sizeof head);
@@ -151,8 +152,7 @@ static void scratch_free(struct thread *thread)
     thread->exec_scratch = NULL;
 }
 
-long process_exec(struct thread *thread, int directory, uint64_t path_address, uint64_t argv, uint64_t envp,
-                  int flags)
+long process_exec(struct thread *thread, int directory, uint64_t path_address, uint64_t argv, uint64_t envp, int flags)
 {
     char path[PATH_MAX];
     long length = user_string(path, path_address, sizeof path);

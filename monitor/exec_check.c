@@ -1,6 +1,6 @@
 /*
- * The checks of execve(2) that come before the point of no return: the kernel would make them on the program, but gets to
- * see only ld-span. Followed through `#!` lines and PT_INTERP. What is not for us is left to the kernel unchecked.
+ * The checks of execve(2) that come before the point of no return: the kernel would make them on the program, but gets
+ * to see only ld-span. Followed through `#!` lines and PT_INTERP. What is not for us is left to the kernel unchecked.
  */
 #include "monitor/exec_check.h"
 
@@ -18,13 +18,14 @@
 
 #include "monitor/session.h"
 
-#define HEAD_BYTES           256 /* of a file that the kernel looks at: linux/binfmts.h */
-#define INTERPRETERS_MAX     5
-#define HEADERS_BYTES_MAX    65536
-#define EXECVE_CHECK         0x10000 /* AT_EXECVE_CHECK, since Linux 6.14 */
-#define FLAGS_KNOWN          (AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW)
+#define HEAD_BYTES        256 /* of a file that the kernel looks at: linux/binfmts.h */
+#define INTERPRETERS_MAX  5
+#define HEADERS_BYTES_MAX 65536
+#define EXECVE_CHECK      0x10000 /* AT_EXECVE_CHECK, since Linux 6.14 */
+#define FLAGS_KNOWN       (AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW)
 
-/* A kernel without AT_EXECVE_CHECK: permission, and whether somebody has the file open for writing (fcntl(2), leases). */
+/* A kernel without AT_EXECVE_CHECK: permission, and whether somebody has the file open for writing (fcntl(2), leases).
+ */
 static long may_open_old(int directory, const char *path, int at, int fd)
 {
     if (faccessat(directory, path, X_OK, AT_EACCESS | at) != 0)
@@ -64,7 +65,8 @@ static bool is_blank(char letter)
     return letter == ' ' || letter == '\t';
 }
 
-/* The interpreter that a `#!` line names, execve(2) "Interpreter scripts"; `head` is as much as the kernel reads of it. */
+/* The interpreter that a `#!` line names, execve(2) "Interpreter scripts"; `head` is as much as the kernel reads of it.
+ */
 static long script_interpreter(const char head[HEAD_BYTES], char interpreter[HEAD_BYTES])
 {
     const char *last = head + HEAD_BYTES - 1, *first = head + 2;

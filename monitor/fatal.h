@@ -18,10 +18,10 @@ void span_verbose_set(int on);
 #define SPAN_STRING_(x) #x
 #define SPAN_STRING(x)  SPAN_STRING_(x)
 /* Stays on in release builds: what it guards would corrupt the program. */
-#define SPAN_ASSERT(condition) \
-    do { \
-        if (__builtin_expect(!(condition), 0)) \
-            span_fatal("assertion failed: %s at " __FILE__ ":" SPAN_STRING(__LINE__), #condition); \
+#define SPAN_ASSERT(condition)                                                                                         \
+    do {                                                                                                               \
+        if (__builtin_expect(!(condition), 0))                                                                         \
+            span_fatal("assertion failed: %s at " __FILE__ ":" SPAN_STRING(__LINE__), #condition);                     \
     } while (0)
 
 #endif

@@ -1,6 +1,7 @@
 /*
- * Descriptors of the monitor, kept above the program's limit where the hard limit leaves room, or else in the last part below
- * it: the kernel hands out the lowest number that is free, so a program gets there only when it has opened all others.
+ * Descriptors of the monitor, kept above the program's limit where the hard limit leaves room, or else in the last part
+ * below it: the kernel hands out the lowest number that is free, so a program gets there only when it has opened all
+ * others.
  */
 #include "monitor/fdguard.h"
 

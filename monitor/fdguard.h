@@ -11,7 +11,8 @@
 void fdguard_initialise(void);
 /* Ours are from here on; the program's may be, too. */
 unsigned fdguard_floor(void);
-/* Moves `fd` to the floor or above, close-on-exec, and marks it as ours; the new number, or a negative errno and it is closed. */
+/* Moves `fd` to the floor or above, close-on-exec, and marks it as ours; the new number, or a negative errno and it is
+ * closed. */
 int fdguard_move(int fd);
 /* close, close_range as the program may have them: ours stay. Negative errno as the kernel's. */
 long fdguard_close(unsigned fd);

@@ -41,9 +41,8 @@ static bool pidfd_is_self(int fd)
 /* Does the advice take contents away, so that the map and the peers have to know? */
 static bool advice_discards(int advice)
 {
-    return advice == MADV_DONTNEED || advice == MADV_FREE ||
-           advice == 24 /* MADV_DONTNEED_LOCKED */ || advice == MADV_HUGEPAGE || advice == 102 ||
-           advice == 103 /* MADV_GUARD_INSTALL, _REMOVE */;
+    return advice == MADV_DONTNEED || advice == MADV_FREE || advice == 24 /* MADV_DONTNEED_LOCKED */ ||
+           advice == MADV_HUGEPAGE || advice == 102 || advice == 103 /* MADV_GUARD_INSTALL, _REMOVE */;
 }
 
 /* process_madvise on ourselves: the bytes advised, or the error when there are none
@@ -59,8 +58,7 @@ static long advise_self(uint64_t vector, uint64_t count, int advice)
         if (user_copy(parts, (const void *)(vector + i * sizeof parts[0]), now * sizeof parts[0]))
             return done ? done : -EFAULT;
         for (uint64_t j = 0; j < now; j++) {
-            long result =
-                space_madvise((uint64_t)(uintptr_t)parts[j].iov_base, parts[j].iov_len, advice);
+            long result = space_madvise((uint64_t)(uintptr_t)parts[j].iov_base, parts[j].iov_len, advice);
             if (result < 0)
                 return done ? done : result;
             done += (long)parts[j].iov_len;

@@ -75,10 +75,8 @@ static int ranges_reserve(size_t more)
 
 static void range_insert(size_t position, struct range range)
 {
-    SPAN_ASSERT(mirror.count < mirror.capacity && position <= mirror.count &&
-                range.start < range.end);
-    memmove(mirror.ranges + position + 1, mirror.ranges + position,
-            (mirror.count - position) * sizeof range);
+    SPAN_ASSERT(mirror.count < mirror.capacity && position <= mirror.count && range.start < range.end);
+    memmove(mirror.ranges + position + 1, mirror.ranges + position, (mirror.count - position) * sizeof range);
     mirror.ranges[position] = range;
     mirror.count++;
 }
@@ -86,8 +84,7 @@ static void range_insert(size_t position, struct range range)
 static void range_remove(size_t position)
 {
     mirror.count--;
-    memmove(mirror.ranges + position, mirror.ranges + position + 1,
-            (mirror.count - position) * sizeof *mirror.ranges);
+    memmove(mirror.ranges + position, mirror.ranges + position + 1, (mirror.count - position) * sizeof *mirror.ranges);
 }
 
 /* Makes `address` a border; needs room for one range. */
@@ -108,8 +105,7 @@ static void ranges_merge(uint64_t start, uint64_t end)
     size_t position = range_find(start ? start - 1 : 0);
     while (position + 1 < mirror.count && mirror.ranges[position + 1].start <= end) {
         struct range *range = &mirror.ranges[position], *next = range + 1;
-        if (range->end == next->start && range->protection == next->protection &&
-            range->kind == next->kind) {
+        if (range->end == next->start && range->protection == next->protection && range->kind == next->kind) {
             range->end = next->end;
             range_remove(position + 1);
         } else {
@@ -128,8 +124,7 @@ static long range_protect(uint64_t start, uint64_t end, uint32_t protection)
 /* Maps [start, end), where nothing is mapped, and records it. Needs room for one range. */
 static int range_map(uint64_t start, uint64_t end, const struct wire_mapping *mapping)
 {
-    const long flags =
-        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED | MAP_FIXED_NOREPLACE;
+    const long flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED | MAP_FIXED_NOREPLACE;
     long result = kernel_call(SYS_mmap, (long)start, (long)(end - start), PROT_NONE, flags, -1, 0);
     if (result < 0)
         return (int)result;
@@ -169,9 +164,8 @@ static int add(const struct wire_mapping *mapping)
 {
     const uint32_t known = PROT_READ | PROT_WRITE | PROT_EXEC;
     bool file = mapping->kind == WIRE_MAPPING_FILE;
-    if ((!file && mapping->kind != WIRE_MAPPING_MEMORY) || mapping->start % PAGE_BYTES ||
-        mapping->end % PAGE_BYTES || mapping->start < SPAN_ZONE_START ||
-        mapping->start >= mapping->end || mapping->end > SPAN_ZONE_END ||
+    if ((!file && mapping->kind != WIRE_MAPPING_MEMORY) || mapping->start % PAGE_BYTES || mapping->end % PAGE_BYTES ||
+        mapping->start < SPAN_ZONE_START || mapping->start >= mapping->end || mapping->end > SPAN_ZONE_END ||
         (mapping->protection & ~known) || (file && (mapping->protection & PROT_WRITE)))
         return -EPROTO;
     int error = 0;
@@ -220,8 +214,7 @@ int mirror_add_current(const struct wire_mapping *mapping, uint64_t generation)
 static void require(long result, const char *what, const struct wire_range *range)
 {
     if (result < 0)
-        span_fatal("%s of 0x%lx-0x%lx on a peer: error %ld", what, range->start, range->end,
-                   -result);
+        span_fatal("%s of 0x%lx-0x%lx on a peer: error %ld", what, range->start, range->end, -result);
 }
 
 void mirror_range(enum wire_type type, const struct wire_range *range)
@@ -234,13 +227,11 @@ void mirror_range(enum wire_type type, const struct wire_range *range)
     while (position < mirror.count && mirror.ranges[position].start < range->end) {
         struct range *mapped = &mirror.ranges[position];
         if (type == WIRE_RANGE_PROTECT) {
-            require(range_protect(mapped->start, mapped->end, range->protection), "protection",
-                    range);
+            require(range_protect(mapped->start, mapped->end, range->protection), "protection", range);
             mapped->protection = range->protection;
             position++;
         } else {
-            require(kernel_call(SYS_munmap, (long)mapped->start,
-                                (long)(mapped->end - mapped->start), 0, 0, 0, 0),
+            require(kernel_call(SYS_munmap, (long)mapped->start, (long)(mapped->end - mapped->start), 0, 0, 0, 0),
                     "unmapping", range);
             range_remove(position);
         }

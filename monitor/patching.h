@@ -15,8 +15,8 @@ bool patching_wanted(void);
 /* Tries to patch a site that has reached its number of calls, and remembers when that is no use. Any thread, also in a
  * signal frame. */
 void patching_site(uint64_t site);
-/* Home: a peer forwarded a call that returns to `after`. Its sites are counted like home's; the text that changes is dropped
- * on the peers, which fetch it again, jump and all. */
+/* Home: a peer forwarded a call that returns to `after`. Its sites are counted like home's; the text that changes is
+ * dropped on the peers, which fetch it again, jump and all. */
 void patching_forwarded(uint64_t after);
 
 #endif

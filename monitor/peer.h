@@ -33,8 +33,8 @@ int peer_run(struct channel *engine, int thread_socket, const struct wire_hello 
  * sent, and is in `why`. Negative errno: the other side did not say hello within `timeout_ms`, or
  * is gone.
  */
-int peer_admit(struct channel *channel, const char *refusal, int timeout_ms,
-               struct wire_hello *hello, char why[WIRE_MESSAGE_BYTES]);
+int peer_admit(struct channel *channel, const char *refusal, int timeout_ms, struct wire_hello *hello,
+               char why[WIRE_MESSAGE_BYTES]);
 
 /* The other end of a thread socket: passes `fd`, which stays open here. Never blocks: -EAGAIN when
  * too many wait. */

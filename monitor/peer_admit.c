@@ -15,8 +15,8 @@
 
 const struct channel_key *peer_key;
 
-static enum wire_status hello_check(const struct wire_hello *hello, const struct wire_cpu *cpu,
-                                    const char *refusal, char message[WIRE_MESSAGE_BYTES])
+static enum wire_status hello_check(const struct wire_hello *hello, const struct wire_cpu *cpu, const char *refusal,
+                                    char message[WIRE_MESSAGE_BYTES])
 {
     if (hello->magic != WIRE_MAGIC || hello->version != WIRE_VERSION) {
         snprintf(message, WIRE_MESSAGE_BYTES,
@@ -48,8 +48,8 @@ static uint64_t memory_bytes(void)
     return sysinfo(&info) == 0 ? (uint64_t)info.totalram * info.mem_unit : 0;
 }
 
-int peer_admit(struct channel *channel, const char *refusal, int timeout_ms,
-               struct wire_hello *hello, char why[WIRE_MESSAGE_BYTES])
+int peer_admit(struct channel *channel, const char *refusal, int timeout_ms, struct wire_hello *hello,
+               char why[WIRE_MESSAGE_BYTES])
 {
     int error = channel_receive_bytes(channel, hello, sizeof *hello, timeout_ms);
     if (error) {
@@ -57,10 +57,8 @@ int peer_admit(struct channel *channel, const char *refusal, int timeout_ms,
         return error;
     }
     hello->program[sizeof hello->program - 1] = 0;
-    struct wire_welcome welcome = {.magic = WIRE_MAGIC,
-                                   .version = WIRE_VERSION,
-                                   .cpu_count = cpu_count(),
-                                   .memory_bytes = memory_bytes()};
+    struct wire_welcome welcome = {
+        .magic = WIRE_MAGIC, .version = WIRE_VERSION, .cpu_count = cpu_count(), .memory_bytes = memory_bytes()};
     wire_cpu_probe(&welcome.cpu);
     enum wire_status status = hello_check(hello, &welcome.cpu, refusal, welcome.message);
     if (status == WIRE_OK)
@@ -81,10 +79,8 @@ int peer_send_thread(int thread_socket, int fd)
         struct cmsghdr align;
         char bytes[CMSG_SPACE(sizeof(int))];
     } control = {0};
-    struct msghdr message = {.msg_iov = &data,
-                             .msg_iovlen = 1,
-                             .msg_control = control.bytes,
-                             .msg_controllen = sizeof control.bytes};
+    struct msghdr message = {
+        .msg_iov = &data, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
     struct cmsghdr *header = CMSG_FIRSTHDR(&message);
     header->cmsg_level = SOL_SOCKET;
     header->cmsg_type = SCM_RIGHTS;
@@ -102,12 +98,9 @@ int peer_receive_thread(int thread_socket, bool wait, int *fd)
         struct cmsghdr align;
         char bytes[CMSG_SPACE(sizeof(int))];
     } control;
-    struct msghdr message = {.msg_iov = &data,
-                             .msg_iovlen = 1,
-                             .msg_control = control.bytes,
-                             .msg_controllen = sizeof control.bytes};
-    ssize_t received =
-        recvmsg(thread_socket, &message, MSG_CMSG_CLOEXEC | (wait ? 0 : MSG_DONTWAIT));
+    struct msghdr message = {
+        .msg_iov = &data, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
+    ssize_t received = recvmsg(thread_socket, &message, MSG_CMSG_CLOEXEC | (wait ? 0 : MSG_DONTWAIT));
     if (received <= 0)
         return received < 0 ? -errno : 0;
     struct cmsghdr *header = CMSG_FIRSTHDR(&message);

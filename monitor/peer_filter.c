@@ -21,8 +21,8 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#define PIDFD_SELF_THREAD (uint32_t)-10000 /* linux/pidfd.h: the memory of whoever calls */
-#define USERFAULT_IOCTL_TYPE 0xaa00u /* linux/userfaultfd.h: UFFDIO */
+#define PIDFD_SELF_THREAD    (uint32_t) - 10000 /* linux/pidfd.h: the memory of whoever calls */
+#define USERFAULT_IOCTL_TYPE 0xaa00u            /* linux/userfaultfd.h: UFFDIO */
 
 #ifndef PR_SET_SYSCALL_USER_DISPATCH
 #define PR_SET_SYSCALL_USER_DISPATCH 59
@@ -127,21 +127,18 @@ static int add_conditions(scmp_filter_ctx filter)
     /* Threads, not processes. clone3 has its flags in memory, which a filter cannot read: libc
      * falls back on ENOSYS. */
     if (!error)
-        error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
-                                 SCMP_A0(SCMP_CMP_MASKED_EQ, thread, thread));
+        error =
+            seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1, SCMP_A0(SCMP_CMP_MASKED_EQ, thread, thread));
     if (!error)
         error = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
     if (!error)
         error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
                                  SCMP_A1(SCMP_CMP_MASKED_EQ, 0xff00, USERFAULT_IOCTL_TYPE));
     if (!error)
-        error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
-                                 SCMP_A1(SCMP_CMP_EQ, FIONREAD, 0));
-    const int own_only[] = {SCMP_SYS(tgkill), SCMP_SYS(rt_tgsigqueueinfo),
-                            SCMP_SYS(process_vm_readv), SCMP_SYS(kill)};
+        error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, SCMP_A1(SCMP_CMP_EQ, FIONREAD, 0));
+    const int own_only[] = {SCMP_SYS(tgkill), SCMP_SYS(rt_tgsigqueueinfo), SCMP_SYS(process_vm_readv), SCMP_SYS(kill)};
     for (size_t i = 0; i < sizeof own_only / sizeof *own_only && !error; i++)
-        error =
-            seccomp_rule_add(filter, SCMP_ACT_ALLOW, own_only[i], 1, SCMP_A0(SCMP_CMP_EQ, own, 0));
+        error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, own_only[i], 1, SCMP_A0(SCMP_CMP_EQ, own, 0));
     if (!error)
         error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(process_madvise), 1,
                                  SCMP_A0(SCMP_CMP_MASKED_EQ, UINT32_MAX, PIDFD_SELF_THREAD));

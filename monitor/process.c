@@ -34,7 +34,7 @@
 
 struct process process_first = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-#define SIGNAL_MAX   64
+#define SIGNAL_MAX 64
 
 /* glibc's, as its own fork uses them: opening a stream takes the lock on their list. */
 extern void _IO_list_lock(void);
@@ -86,8 +86,8 @@ static void child_context(struct thread *parent, struct thread *child, const str
 }
 
 /*
- * Processes in our memory that are not waited for (CLONE_VM without CLONE_THREAD and CLONE_VFORK): what they use is freed
- * when they are gone, which is looked up when the next one is made.
+ * Processes in our memory that are not waited for (CLONE_VM without CLONE_THREAD and CLONE_VFORK): what they use is
+ * freed when they are gone, which is looked up when the next one is made.
  */
 static struct thread *strangers;
 static pthread_mutex_t strangers_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -148,8 +148,8 @@ static long clone_thread(struct thread *parent, struct registers *registers, uin
         child->set_tid = child_tid;
     child->foreign = !(flags & CLONE_THREAD);
     if (!(flags & CLONE_SIGHAND)) {
-        struct process *process = mmap(NULL, sizeof *process, PROT_READ | PROT_WRITE,
-                                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        struct process *process =
+            mmap(NULL, sizeof *process, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (process == MAP_FAILED) {
             thread_release(child);
             thread_set_mask(parent->mask & ~SIGNALS_OURS);
@@ -167,8 +167,8 @@ static long clone_thread(struct thread *parent, struct registers *registers, uin
     if (member)
         thread_register(child);
     /*
-     * A thread's tid is cleared in our own word, so that its stack is not used again too early, and in the program's when it
-     * ends. Another process may be killed or execute: there the kernel clears the program's word.
+     * A thread's tid is cleared in our own word, so that its stack is not used again too early, and in the program's
+     * when it ends. Another process may be killed or execute: there the kernel clears the program's word.
      */
     uint64_t host = (flags & ~(uint64_t)(CLONE_SETTLS | CLONE_CHILD_SETTID));
     if (member)
@@ -251,8 +251,8 @@ static long clone_process(struct thread *thread, struct registers *registers, ui
     space_fork_prepare();
     _IO_list_lock();
     heap_fork_prepare();
-    long result = syscall(SYS_clone, flags & ~(uint64_t)(CLONE_SETTLS | CLONE_CHILD_CLEARTID | CLONE_CHILD_SETTID),
-                          0, parent_tid, 0, 0);
+    long result = syscall(SYS_clone, flags & ~(uint64_t)(CLONE_SETTLS | CLONE_CHILD_CLEARTID | CLONE_CHILD_SETTID), 0,
+                          parent_tid, 0, 0);
     if (result < 0)
         result = -errno;
     if (result == 0) {
@@ -303,11 +303,12 @@ long process_clone3(struct thread *thread, struct registers *registers, uint64_t
     uint64_t parent_tid = wanted.flags & CLONE_PIDFD ? wanted.pidfd : wanted.parent_tid;
     if ((wanted.flags & CLONE_PIDFD) && (wanted.flags & CLONE_PARENT_SETTID))
         return -ENOSYS;
-    return process_clone(thread, registers, flags, wanted.stack ? wanted.stack + wanted.stack_size : 0,
-                         parent_tid, wanted.child_tid, wanted.tls);
+    return process_clone(thread, registers, flags, wanted.stack ? wanted.stack + wanted.stack_size : 0, parent_tid,
+                         wanted.child_tid, wanted.tls);
 }
 
-/* ---- the end ------------------------------------------------------------------------------------------------------ */
+/* ---- the end ------------------------------------------------------------------------------------------------------
+ */
 
 static void robust_entry(uint64_t address, int32_t tid)
 {

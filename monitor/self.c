@@ -1,5 +1,6 @@
 /*
- * Our own file, learnt at the start: later the directory may be another, and a child made by fork must not parse anything.
+ * Our own file, learnt at the start: later the directory may be another, and a child made by fork must not parse
+ * anything.
  */
 #include "monitor/self.h"
 

@@ -49,7 +49,7 @@ static struct channel_key *key;
 static uint8_t session_id[16];
 static uint64_t start_ns;
 static cpu_set_t processors_allowed; /* before anything was bound */
-static bool lonely; /* a fork child: one node whatever was configured */
+static bool lonely;                  /* a fork child: one node whatever was configured */
 
 static pthread_mutex_t place_lock = PTHREAD_MUTEX_INITIALIZER;
 static unsigned threads_on[NODES_MAX];
@@ -93,7 +93,8 @@ bool session_distributed(void)
     return atomic_load(&in_use);
 }
 
-/* ---- before the program ------------------------------------------------------------------------------------------- */
+/* ---- before the program -------------------------------------------------------------------------------------------
+ */
 
 /* Divides the processors this process may use among the nodes on this machine. */
 static void processors_divide(void)
@@ -269,7 +270,8 @@ void session_unpin(void)
         sched_setaffinity(0, sizeof processors_allowed, &processors_allowed);
 }
 
-/* ---- bringing peers into use ---------------------------------------------------------------------------------------- */
+/* ---- bringing peers into use ----------------------------------------------------------------------------------------
+ */
 
 _Noreturn void session_lost(unsigned node, const char *format, ...)
 {
@@ -315,8 +317,7 @@ static bool peer_connect(unsigned node)
 static bool use_now(void)
 {
     char why[WIRE_MESSAGE_BYTES];
-    struct pager_configuration pager = {.node = HOME_NODE, .callbacks = &callbacks,
-                                        .fd_floor = (int)fdguard_floor()};
+    struct pager_configuration pager = {.node = HOME_NODE, .callbacks = &callbacks, .fd_floor = (int)fdguard_floor()};
     /* Peers on this machine are copies of this process: make them while it has no engine yet. */
     struct channel *engines[NODES_MAX] = {NULL};
     for (unsigned node = 1; node < node_count; node++)
@@ -395,7 +396,8 @@ void session_channel_give(unsigned node, struct channel *channel)
     pthread_mutex_unlock(&pool_lock);
 }
 
-/* ---- placement -------------------------------------------------------------------------------------------------------- */
+/* ---- placement
+ * -------------------------------------------------------------------------------------------------------- */
 
 /* The node with the fewest threads for its processors; home among equals, for what it has needs no moving. */
 static unsigned place_spread(uint64_t allowed)
@@ -463,7 +465,8 @@ void session_thread_moved(unsigned from, unsigned to)
     pthread_mutex_unlock(&place_lock);
 }
 
-/* ---- the end ------------------------------------------------------------------------------------------------------------ */
+/* ---- the end
+ * ------------------------------------------------------------------------------------------------------------ */
 
 static void own_usage(struct wire_statistics *statistics)
 {

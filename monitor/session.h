@@ -36,7 +36,8 @@ struct session_configuration {
     size_t argument_count;
 };
 
-/* Reads what is needed and asks every peer whether it can take part; ends with a message when not. Before the program. */
+/* Reads what is needed and asks every peer whether it can take part; ends with a message when not. Before the program.
+ */
 void session_prepare(const struct session_configuration *configuration);
 const struct session_configuration *session_configuration(void);
 unsigned session_node_count(void);
@@ -53,7 +54,8 @@ void session_thread_moved(unsigned from, unsigned to);
 void session_pin_home(void);
 /* Gives the calling thread back what it could use before: for a process that leaves the session, or executes. */
 void session_unpin(void);
-/* Brings the peers into use if they are not: connects, starts the pager, registers memory. False with a line on stderr. */
+/* Brings the peers into use if they are not: connects, starts the pager, registers memory. False with a line on stderr.
+ */
 bool session_use_peers(void);
 
 /* A thread channel to `node`, from the pool or new; NULL with a line on stderr. */
@@ -61,8 +63,8 @@ struct channel *session_channel_take(unsigned node);
 void session_channel_give(unsigned node, struct channel *channel);
 
 /*
- * A node cannot be reached any more: ends the session with a line. When the program is ending anyway (its peers have been
- * told), just waits for that.
+ * A node cannot be reached any more: ends the session with a line. When the program is ending anyway (its peers have
+ * been told), just waits for that.
  */
 _Noreturn void session_lost(unsigned node, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* The program ends: statistics, peers are told. */

@@ -37,11 +37,11 @@ static char *status(void)
     json_t *threads = json_array(), *list = json_array();
     thread_each(thread_add, threads);
     for (unsigned i = 0; i < session_node_count(); i++)
-        json_array_append_new(list, json_pack("{s:i, s:s, s:i}", "node", (int)i, "name", session_node_name(i), "threads",
-                                              (int)session_node_threads(i)));
-    json_t *all = json_pack("{s:i, s:s, s:b, s:o, s:o}", "pid", (int)getpid(), "program",
-                            session_configuration()->program, "distributed", session_distributed(), "nodes", list,
-                            "threads", threads);
+        json_array_append_new(list, json_pack("{s:i, s:s, s:i}", "node", (int)i, "name", session_node_name(i),
+                                              "threads", (int)session_node_threads(i)));
+    json_t *all =
+        json_pack("{s:i, s:s, s:b, s:o, s:o}", "pid", (int)getpid(), "program", session_configuration()->program,
+                  "distributed", session_distributed(), "nodes", list, "threads", threads);
     char *text = json_dumps(all, JSON_COMPACT);
     json_decref(all);
     return text;

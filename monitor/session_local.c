@@ -1,9 +1,9 @@
 /*
  * Peers on this machine, for --local: each its own process, reached over TCP on loopback as a remote one would be.
  *
- * The process is a fork of home without an exec: the address layout is the same by construction, and one file is all that
- * is needed. It gives up the program's memory and descriptors at once. Its exit signal is 0, so that no wait of the
- * program ever sees it, and it ends when its engine channel does.
+ * The process is a fork of home without an exec: the address layout is the same by construction, and one file is all
+ * that is needed. It gives up the program's memory and descriptors at once. Its exit signal is 0, so that no wait of
+ * the program ever sees it, and it ends when its engine channel does.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -35,8 +35,8 @@ static int tcp_pair(int pair[2], char why[WIRE_MESSAGE_BYTES])
     socklen_t length = sizeof address;
     int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     pair[0] = pair[1] = -1;
-    if (listener >= 0 && bind(listener, (struct sockaddr *)&address, sizeof address) == 0 &&
-        listen(listener, 1) == 0 && getsockname(listener, (struct sockaddr *)&address, &length) == 0) {
+    if (listener >= 0 && bind(listener, (struct sockaddr *)&address, sizeof address) == 0 && listen(listener, 1) == 0 &&
+        getsockname(listener, (struct sockaddr *)&address, &length) == 0) {
         pair[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         if (pair[0] >= 0 && connect(pair[0], (struct sockaddr *)&address, sizeof address) == 0)
             pair[1] = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
@@ -149,8 +149,8 @@ int session_local_thread(struct session_node *node, struct channel **channel, ch
     char byte = 0, control[CMSG_SPACE(sizeof(int))];
     memset(control, 0, sizeof control);
     struct iovec part = {&byte, 1};
-    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control,
-                             .msg_controllen = sizeof control};
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
     struct cmsghdr *header = CMSG_FIRSTHDR(&message);
     header->cmsg_level = SOL_SOCKET;
     header->cmsg_type = SCM_RIGHTS;

@@ -11,7 +11,7 @@ struct session_node {
     char name[SESSION_ADDRESS_BYTES]; /* of a remote node: its address */
     bool local;
     unsigned cpu_count;
-    cpu_set_t cpus; /* of a local node */
+    cpu_set_t cpus;    /* of a local node */
     int thread_socket; /* of a local peer: takes descriptors of thread channels */
 };
 

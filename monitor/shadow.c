@@ -1,9 +1,9 @@
 /*
  * Shadows: serving the active half's calls and questions, and moving threads between nodes.
  *
- * The shadow runs the same handlers as a local thread would, on the thread's own kernel thread, so that tid, credentials,
- * signal mask and blocking are those of the thread. Signals stay open while it serves and while it polls; only before it
- * sleeps are they blocked, looked at once more and opened by ppoll, so that none is slept over.
+ * The shadow runs the same handlers as a local thread would, on the thread's own kernel thread, so that tid,
+ * credentials, signal mask and blocking are those of the thread. Signals stay open while it serves and while it polls;
+ * only before it sleeps are they blocked, looked at once more and opened by ppoll, so that none is slept over.
  */
 #include "monitor/shadow.h"
 
@@ -78,8 +78,7 @@ static void serve_call(struct thread *thread)
     atomic_store(&thread->activity, THREAD_IN_CALL);
     struct wire_result result = {0};
     result.value = call_cut(thread, call.number, call_handle(thread, call.number, call.arguments, NULL));
-    if (RESULT_IS_RESTART(result.value) || atomic_load(&thread->pending) ||
-        atomic_load(&thread->target) >= 0)
+    if (RESULT_IS_RESTART(result.value) || atomic_load(&thread->pending) || atomic_load(&thread->target) >= 0)
         result.flags |= WIRE_RESULT_COME_HOME;
     atomic_store(&thread->activity, THREAD_SHADOWS);
     message_send(thread, WIRE_CALL_RESULT, &result, sizeof result);
@@ -100,7 +99,8 @@ static void channel_back(struct thread *thread)
     thread->channel = NULL;
 }
 
-/* The active half came home for a call on the thread itself: carries it out, and goes back when nothing keeps it here. */
+/* The active half came home for a call on the thread itself: carries it out, and goes back when nothing keeps it here.
+ */
 static void call_at_home(struct thread *thread, const struct wire_context *context)
 {
     unsigned peer = thread->node;
@@ -125,7 +125,8 @@ static void call_at_home(struct thread *thread, const struct wire_context *conte
     context_capture(thread, registers);
 }
 
-/* The active half is home. Returns when it goes to a peer (again): thread->node and thread->context say where and what. */
+/* The active half is home. Returns when it goes to a peer (again): thread->node and thread->context say where and what.
+ */
 static void came_home(struct thread *thread, size_t bytes)
 {
     struct wire_context *context = thread->context;
@@ -170,7 +171,8 @@ static void came_home(struct thread *thread, size_t bytes)
         atomic_store(&thread->target, target);
         atomic_fetch_or(&thread->pending, PENDING_MOVE);
     } else if (target < 0) {
-        shadow_follow_affinity(thread->tid); /* it had arrived where it may run, and what made it go there cut the call */
+        shadow_follow_affinity(
+            thread->tid); /* it had arrived where it may run, and what made it go there cut the call */
     }
     thread_set_mask(thread->mask & ~SIGNALS_OURS);
     syscall_leave(registers);
@@ -185,8 +187,7 @@ static void start_send(struct thread *thread)
     atomic_store(&thread->activity, THREAD_SHADOWS);
     uint64_t addresses[PAGER_WANT_MAX];
     unsigned count = context_carry(thread, addresses);
-    message_send(thread, WIRE_THREAD_START, thread->context,
-                 sizeof *thread->context + thread->context->xsave_bytes);
+    message_send(thread, WIRE_THREAD_START, thread->context, sizeof *thread->context + thread->context->xsave_bytes);
     pager_move(addresses, count, thread->node); /* while the other side wakes up */
     if (!atomic_load(&thread->pending))
         thread_set_mask(thread->mask & ~SIGNALS_OURS);
@@ -214,13 +215,14 @@ _Noreturn void shadow_run(struct thread *thread, const struct wire_context *cont
             came_home(thread, frame.bytes);
             start_send(thread);
         } else {
-            span_fatal("node %u sent a malformed message (type %u, %u bytes) for thread %d", thread->node,
-                       frame.type, frame.bytes, thread->tid);
+            span_fatal("node %u sent a malformed message (type %u, %u bytes) for thread %d", thread->node, frame.type,
+                       frame.bytes, thread->tid);
         }
     }
 }
 
-/* ---- leaving home -------------------------------------------------------------------------------------------------- */
+/* ---- leaving home --------------------------------------------------------------------------------------------------
+ */
 
 static void depart(void *argument)
 {

@@ -14,8 +14,8 @@
  */
 _Noreturn void shadow_run(struct thread *thread, const struct wire_context *context);
 
-/* Asks the thread with this tid to move to `node`, and waits a moment for it to go. -ESRCH no such thread, -EINVAL no such
- * node. */
+/* Asks the thread with this tid to move to `node`, and waits a moment for it to go. -ESRCH no such thread, -EINVAL no
+ * such node. */
 int shadow_migrate(pid_t tid, unsigned node);
 
 /* Signal context at home: SIGNAL_INTERRUPT hit the program's code. */
@@ -27,7 +27,8 @@ void shadow_counters(uint64_t *migrations);
 
 /* thread->context goes on, where the thread may run: a signal may have brought it home. Signals are blocked. */
 _Noreturn void shadow_resume(struct thread *thread);
-/* The thread goes to a node where it may run if it is elsewhere; the caller when its call ends. Any thread of this process. */
+/* The thread goes to a node where it may run if it is elsewhere; the caller when its call ends. Any thread of this
+ * process. */
 void shadow_follow_affinity(pid_t tid);
 
 #endif

@@ -2,8 +2,8 @@
  * Signals: catching them in whatever state the thread is, and the calls that steer them.
  *
  * Two states: the program's own code, where a frame is built and resumed at once (monitor/signal_frame.c); and the
- * monitor, where the signal is queued in the thread and everything else blocked until the call in progress, cut short at
- * its system call instruction, has come back to the exit path.
+ * monitor, where the signal is queued in the thread and everything else blocked until the call in progress, cut short
+ * at its system call instruction, has come back to the exit path.
  */
 #include "monitor/signal.h"
 
@@ -28,17 +28,17 @@
 #define SA_RESTORER 0x04000000
 #endif
 #define SIGINFO_USER_DISPATCH 2
-#define ARCH_X86_64 0xc000003eu
+#define ARCH_X86_64           0xc000003eu
 
 /* Returns what was there before. */
 static struct signal_action host_install(int signal, uint64_t flags)
 {
     struct signal_action old, host = {
-        .handler = (uint64_t)signal_entry,
-        .flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART | SA_RESTORER | flags,
-        .restorer = (uint64_t)signal_restorer,
-        .mask = ~SIGNALS_SYNCHRONOUS,
-    };
+                                  .handler = (uint64_t)signal_entry,
+                                  .flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART | SA_RESTORER | flags,
+                                  .restorer = (uint64_t)signal_restorer,
+                                  .mask = ~SIGNALS_SYNCHRONOUS,
+                              };
     long result = syscall(SYS_rt_sigaction, signal, &host, &old, sizeof host.mask);
     SPAN_ASSERT(result == 0);
     return old;
@@ -46,12 +46,13 @@ static struct signal_action host_install(int signal, uint64_t flags)
 
 static void host_plain(int signal, uint64_t handler, uint64_t flags)
 {
-    struct signal_action host = {.handler = handler, .flags = SA_RESTORER | flags,
-                                 .restorer = (uint64_t)signal_restorer};
+    struct signal_action host = {
+        .handler = handler, .flags = SA_RESTORER | flags, .restorer = (uint64_t)signal_restorer};
     syscall(SYS_rt_sigaction, signal, &host, NULL, sizeof host.mask);
 }
 
-/* A program starts with signals ignored or not, as it was started; those that are not ours are asked for when needed. */
+/* A program starts with signals ignored or not, as it was started; those that are not ours are asked for when needed.
+ */
 static void action_inherit(struct process *process, int signal, const struct signal_action *host)
 {
     if (host->handler == (uint64_t)SIG_IGN)
@@ -62,8 +63,7 @@ static void action_inherit(struct process *process, int signal, const struct sig
 struct signal_action *signal_action_of(struct process *process, int signal)
 {
     struct signal_action host = {0};
-    if (!(process->known & SIGNAL_BIT(signal)) &&
-        syscall(SYS_rt_sigaction, signal, NULL, &host, sizeof host.mask) == 0)
+    if (!(process->known & SIGNAL_BIT(signal)) && syscall(SYS_rt_sigaction, signal, NULL, &host, sizeof host.mask) == 0)
         action_inherit(process, signal, &host);
     return &process->actions[signal];
 }
@@ -92,7 +92,8 @@ static bool interrupt_is_ours(int signal, const siginfo_t *info)
            (uint64_t)info->si_value.sival_ptr == SIGNAL_INTERRUPT_VALUE && info->si_pid == getpid();
 }
 
-/* The program's own code, or the kernel's vDSO called by it; not our text, part of which runs before the flag is set. */
+/* The program's own code, or the kernel's vDSO called by it; not our text, part of which runs before the flag is set.
+ */
 static bool in_program(const struct frame_ucontext *context, bool in_monitor)
 {
     extern const char __executable_start[], etext[];
@@ -155,8 +156,8 @@ static bool fault_of_copy(struct frame_ucontext *context)
         context->g[REG_RIP] = (uint64_t)user_copy_fault;
     else if (at == (uint64_t)user_exchange_start)
         context->g[REG_RIP] = (uint64_t)user_exchange_fault;
-    else if (at == (uint64_t)entry_probe0 || at == (uint64_t)entry_probe1 ||
-             at == (uint64_t)entry_probe0_path1 || at == (uint64_t)entry_probe1_path1)
+    else if (at == (uint64_t)entry_probe0 || at == (uint64_t)entry_probe1 || at == (uint64_t)entry_probe0_path1 ||
+             at == (uint64_t)entry_probe1_path1)
         context->g[REG_RIP] = (uint64_t)other_direct;
     else
         return false;
@@ -165,8 +166,8 @@ static bool fault_of_copy(struct frame_ucontext *context)
 
 /*
  * Interrupted in the monitor with something to do before the program goes on: leaves the windows in which "nothing is
- * pending" has been tested already. True when the thread turns out to be in the program after all: a direct call that has
- * just returned.
+ * pending" has been tested already. True when the thread turns out to be in the program after all: a direct call that
+ * has just returned.
  */
 static bool windows_leave(struct thread *thread, struct frame_ucontext *context)
 {
@@ -215,8 +216,7 @@ static void default_action(const siginfo_t *info, struct frame_ucontext *context
     /* Otherwise the instruction faults again on return. */
 }
 
-static void asynchronous(struct thread *thread, const siginfo_t *info, struct frame_ucontext *context,
-                         bool in_monitor)
+static void asynchronous(struct thread *thread, const siginfo_t *info, struct frame_ucontext *context, bool in_monitor)
 {
     int signal = info->si_signo;
     if (signal == SIGNAL_INTERRUPT && (thread->mask & SIGNAL_BIT(signal))) {
@@ -235,8 +235,7 @@ static void asynchronous(struct thread *thread, const siginfo_t *info, struct fr
         default_action(info, context); /* the program has gone back to it meanwhile */
 }
 
-static void synchronous(struct thread *thread, const siginfo_t *info, struct frame_ucontext *context,
-                        bool in_monitor)
+static void synchronous(struct thread *thread, const siginfo_t *info, struct frame_ucontext *context, bool in_monitor)
 {
     int signal = info->si_signo;
     if (info->si_code > 0 && fault_of_copy(context))
@@ -260,7 +259,7 @@ static void synchronous(struct thread *thread, const siginfo_t *info, struct fra
         } else {
             host_plain(signal, (uint64_t)SIG_DFL, 0);
             span_warn("internal error: signal %d at %#lx (image at %#lx), address %p; please report", signal,
-                      context->g[REG_RIP], (uint64_t)__extension__({
+                      context->g[REG_RIP], (uint64_t) __extension__({
                           extern const char __executable_start[];
                           __executable_start;
                       }),

@@ -12,15 +12,15 @@
 
 #include "monitor/thread.h"
 
-#define SIGNAL_BIT(signal) (1ul << ((signal) - 1))
+#define SIGNAL_BIT(signal) (1ul << ((signal)-1))
 /* Asks a thread of ours to look at thread.pending; told from the program's by its value. */
-#define SIGNAL_INTERRUPT 64
+#define SIGNAL_INTERRUPT       64
 #define SIGNAL_INTERRUPT_VALUE 0x5350414e4c4f4f4bul
 
 /* Never blocked in the kernel's mask while the program runs: we need them ourselves. */
-#define SIGNALS_SYNCHRONOUS                                                                        \
-    (SIGNAL_BIT(SIGSEGV) | SIGNAL_BIT(SIGBUS) | SIGNAL_BIT(SIGILL) | SIGNAL_BIT(SIGFPE) |          \
-     SIGNAL_BIT(SIGTRAP) | SIGNAL_BIT(SIGSYS))
+#define SIGNALS_SYNCHRONOUS                                                                                            \
+    (SIGNAL_BIT(SIGSEGV) | SIGNAL_BIT(SIGBUS) | SIGNAL_BIT(SIGILL) | SIGNAL_BIT(SIGFPE) | SIGNAL_BIT(SIGTRAP) |        \
+     SIGNAL_BIT(SIGSYS))
 #define SIGNALS_OURS (SIGNALS_SYNCHRONOUS | SIGNAL_BIT(SIGNAL_INTERRUPT))
 
 /* The kernel's struct sigaction. */
@@ -47,7 +47,8 @@ _Static_assert(sizeof(struct frame_ucontext) == 304, "the kernel's layout");
 /* Installs our handlers for the synchronous signals and the interrupt. Once for each process. */
 void signal_initialise(void);
 
-/* rt_sigaction, rt_sigprocmask, rt_sigpending, rt_sigtimedwait, sigaltstack for the calling thread; kernel semantics, negative errno. */
+/* rt_sigaction, rt_sigprocmask, rt_sigpending, rt_sigtimedwait, sigaltstack for the calling thread; kernel semantics,
+ * negative errno. */
 long signal_call_action(int signal, uint64_t new_action, uint64_t old_action, uint64_t size);
 long signal_call_procmask(int how, uint64_t set, uint64_t old, uint64_t size);
 long signal_call_pending(struct thread *thread, uint64_t set, uint64_t size);

@@ -26,7 +26,8 @@ _Static_assert(sizeof(struct frame) == 440, "the kernel's layout");
 bool signal_take_action(struct thread *thread, int signal, struct signal_action *action)
 {
     struct process *process = thread->process;
-    /* No lock: a handler may run in a signal frame on top of one that holds it. A torn read is the program's own race. */
+    /* No lock: a handler may run in a signal frame on top of one that holds it. A torn read is the program's own race.
+     */
     *action = *signal_action_of(process, signal);
     if (action->handler <= (uint64_t)SIG_IGN)
         return false;
@@ -45,8 +46,8 @@ bool signal_is_ignored(struct thread *thread, int signal)
 }
 
 /* The stack to use, and where the frame and the XSAVE area of `bytes` go. */
-static uint64_t frame_place(struct thread *thread, const struct signal_action *action, uint64_t sp,
-                            uint32_t bytes, uint64_t *area)
+static uint64_t frame_place(struct thread *thread, const struct signal_action *action, uint64_t sp, uint32_t bytes,
+                            uint64_t *area)
 {
     stack_t *stack = &thread->alternate;
     bool inside = stack->ss_size && sp - (uint64_t)stack->ss_sp < stack->ss_size;
@@ -73,8 +74,8 @@ static _Noreturn void frame_impossible(void)
 }
 
 /* Writes everything; returns the handler's stack pointer. `area` is in standard format with markers. */
-static uint64_t frame_write(struct thread *thread, const struct signal_action *action,
-                            const siginfo_t *info, struct frame *frame, const uint8_t *area, uint32_t bytes)
+static uint64_t frame_write(struct thread *thread, const struct signal_action *action, const siginfo_t *info,
+                            struct frame *frame, const uint8_t *area, uint32_t bytes)
 {
     uint64_t area_place = 0;
     uint64_t place = frame_place(thread, action, frame->context.g[REG_RSP], bytes, &area_place);
@@ -94,8 +95,7 @@ static uint64_t frame_write(struct thread *thread, const struct signal_action *a
     if (area)
         frame->context.flags |= 1; /* UC_FP_XSTATE */
     frame->info = *info;
-    if (user_copy((void *)place, frame, sizeof *frame) ||
-        (area && user_copy((void *)area_place, area, bytes + 4)))
+    if (user_copy((void *)place, frame, sizeof *frame) || (area && user_copy((void *)area_place, area, bytes + 4)))
         frame_impossible();
     if (thread->alternate.ss_flags & SS_AUTODISARM_FLAG)
         memset(&thread->alternate, 0, sizeof thread->alternate);
@@ -130,8 +130,8 @@ void signal_frame_now(struct thread *thread, const struct signal_action *action,
     context->sigmask = thread->mask & ~SIGNALS_OURS;
 }
 
-void signal_frame_registers(struct thread *thread, const struct signal_action *action,
-                            const siginfo_t *info, struct registers *registers)
+void signal_frame_registers(struct thread *thread, const struct signal_action *action, const siginfo_t *info,
+                            struct registers *registers)
 {
     struct frame frame;
     memset(&frame, 0, sizeof frame);

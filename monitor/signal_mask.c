@@ -1,6 +1,6 @@
 /*
- * Masks and what waits behind them. The kernel's mask never blocks the signals that we need ourselves: one that the program
- * blocks and somebody sends is held here, and is pending, waited for and delivered as if the kernel held it.
+ * Masks and what waits behind them. The kernel's mask never blocks the signals that we need ourselves: one that the
+ * program blocks and somebody sends is held here, and is pending, waited for and delivered as if the kernel held it.
  */
 #include <errno.h>
 #include <string.h>
@@ -58,8 +58,7 @@ long signal_call_procmask(int how, uint64_t set, uint64_t old, uint64_t size)
 static bool on_alternate(const struct thread *thread, uint64_t sp)
 {
     const stack_t *stack = &thread->alternate;
-    return !(stack->ss_flags & SS_AUTODISARM_FLAG) && stack->ss_size &&
-           sp - (uint64_t)stack->ss_sp < stack->ss_size;
+    return !(stack->ss_flags & SS_AUTODISARM_FLAG) && stack->ss_size && sp - (uint64_t)stack->ss_sp < stack->ss_size;
 }
 
 long signal_call_altstack(struct thread *thread, uint64_t new_stack, uint64_t old_stack, uint64_t sp)

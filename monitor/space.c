@@ -78,10 +78,9 @@ void space_each(bool (*visit)(const struct space_mapping *mapping, void *context
 static bool entries_merge(const struct space_entry *a, const struct space_entry *b)
 {
     const struct space_mapping *x = &a->mapping, *y = &b->mapping;
-    return x->end == y->start && x->protection == y->protection && x->flags == y->flags &&
-           x->kind == y->kind && x->nodes == y->nodes && x->object == y->object &&
-           x->device == y->device && x->inode == y->inode && a->origin == b->origin &&
-           a->system_v == b->system_v &&
+    return x->end == y->start && x->protection == y->protection && x->flags == y->flags && x->kind == y->kind &&
+           x->nodes == y->nodes && x->object == y->object && x->device == y->device && x->inode == y->inode &&
+           a->origin == b->origin && a->system_v == b->system_v &&
            (a->origin == 0 || y->offset - x->offset == x->end - x->start);
 }
 
@@ -146,8 +145,7 @@ void space_record(const struct space_entry *entry)
     merge(start, end);
 }
 
-void space_change(uint64_t start, uint64_t end,
-                  void (*change)(struct space_entry *entry, const void *argument),
+void space_change(uint64_t start, uint64_t end, void (*change)(struct space_entry *entry, const void *argument),
                   const void *argument)
 {
     SPAN_ASSERT(start <= end && page_aligned(start) && page_aligned(end));
@@ -155,8 +153,7 @@ void space_change(uint64_t start, uint64_t end,
         return;
     split(start);
     split(end);
-    for (struct space_node *node = space_first(start, end); node;
-         node = space_first(node->entry.mapping.end, end))
+    for (struct space_node *node = space_first(start, end); node; node = space_first(node->entry.mapping.end, end))
         change(&node->entry, argument);
     merge(start, end);
 }

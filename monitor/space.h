@@ -4,9 +4,9 @@
  *
  * The program's calls below have the semantics, results and negative errnos of the kernel's of the same name, for a
  * program that owns the span zone: an address is never chosen outside it, and a request for one outside gets what the
- * kernel gives for addresses beyond the task size (-ENOMEM, or -EINVAL as the call has it). They take the space lock, and
- * hold it while peers acknowledge (pager_drop and friends), so that a peer's lookup sees before or after, never between.
- * Whoever holds the space lock must not touch the program's memory by load or store.
+ * kernel gives for addresses beyond the task size (-ENOMEM, or -EINVAL as the call has it). They take the space lock,
+ * and hold it while peers acknowledge (pager_drop and friends), so that a peer's lookup sees before or after, never
+ * between. Whoever holds the space lock must not touch the program's memory by load or store.
  */
 #ifndef MONITOR_SPACE_H
 #define MONITOR_SPACE_H
@@ -30,13 +30,14 @@ struct space_mapping {
     uint32_t flags;      /* MAP_* as asked, without MAP_FIXED* */
     uint8_t kind;        /* enum space_kind */
     uint8_t reserved[7];
-    uint64_t nodes;      /* bit mask of peers that have looked it up: they must be told when it changes */
-    uint64_t object;     /* start of the file's first mapping of the same load, 0 when not of a file */
-    uint64_t offset;     /* in the file */
+    uint64_t nodes;  /* bit mask of peers that have looked it up: they must be told when it changes */
+    uint64_t object; /* start of the file's first mapping of the same load, 0 when not of a file */
+    uint64_t offset; /* in the file */
     uint64_t device, inode;
 };
 
-/* Once, before the program is loaded. `shared`: the session has peers, so private writable file mappings become memory. */
+/* Once, before the program is loaded. `shared`: the session has peers, so private writable file mappings become memory.
+ */
 void space_initialise(bool shared);
 
 /* brk: the heap starts at `start` (page aligned), set by the loader once. */
@@ -72,7 +73,8 @@ void space_fork_prepare(void);
 void space_fork_parent(void);
 void space_fork_child(void);
 
-/* Drops what peers hold of the pages of a range that home has just changed behind the protocol's back (patched text). */
+/* Drops what peers hold of the pages of a range that home has just changed behind the protocol's back (patched text).
+ */
 void space_text_changed(uint64_t start, uint64_t end);
 
 #endif

@@ -94,12 +94,11 @@ static long kernel_madvise(uint64_t address, uint64_t bytes, int advice)
 }
 
 /* One entry, or a part of it, loses its contents. */
-static long discard_part(const struct space_mapping *mapping, uint64_t start, uint64_t end,
-                         int advice)
+static long discard_part(const struct space_mapping *mapping, uint64_t start, uint64_t end, int advice)
 {
     if (mapping->kind == SPACE_MEMORY && mapping->inode) {
-        uint64_t source = space_view_find(mapping->device, mapping->inode,
-                                          mapping->offset + (start - mapping->start), end - start);
+        uint64_t source =
+            space_view_find(mapping->device, mapping->inode, mapping->offset + (start - mapping->start), end - start);
         if (advice == MADV_FREE)
             return -EINVAL;
         if (source == 0) /* the file's contents cannot come back: see space_copy.c */

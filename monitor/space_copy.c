@@ -25,8 +25,7 @@ static bool file_read(int fd, uint64_t address, uint64_t bytes, off_t offset)
 {
     for (uint64_t done = 0; done < bytes;) {
         uint64_t chunk = bytes - done < CHUNK_BYTES ? bytes - done : CHUNK_BYTES;
-        long got = kernel_call(SYS_pread64, fd, (long)(address + done), (long)chunk,
-                               offset + (long)done, 0, 0);
+        long got = kernel_call(SYS_pread64, fd, (long)(address + done), (long)chunk, offset + (long)done, 0, 0);
         if (got == -EINTR)
             continue;
         if (got < 0)
@@ -48,8 +47,8 @@ uint64_t space_file_huge_bytes(int fd, const struct stat *status)
     return (uint64_t)status->st_blksize;
 }
 
-long space_copy_file(uint64_t bytes, int protection, int flags, int fd, off_t offset,
-                     const struct stat *status, struct space_copy *copy)
+long space_copy_file(uint64_t bytes, int protection, int flags, int fd, off_t offset, const struct stat *status,
+                     struct space_copy *copy)
 {
     *copy = (struct space_copy){.bytes = bytes};
     if (!S_ISREG(status->st_mode) || space_file_huge_bytes(fd, status) || status->st_size <= offset)
@@ -66,8 +65,7 @@ long space_copy_file(uint64_t bytes, int protection, int flags, int fd, off_t of
         return start;
     copy->start = (uint64_t)start;
     copy->memory = page_up(contents);
-    int anonymous =
-        MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | (flags & (MAP_NORESERVE | MAP_LOCKED));
+    int anonymous = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | (flags & (MAP_NORESERVE | MAP_LOCKED));
     long result = kernel_mmap(copy->start, copy->memory, PROT_READ | PROT_WRITE, anonymous, -1, 0);
     bool filled = result >= 0 && file_read(fd, copy->start, contents, offset);
     if (filled && (protection & PROT_MASK) != (PROT_READ | PROT_WRITE))
@@ -143,8 +141,7 @@ long space_copy_mapping(uint64_t start, uint64_t end, uint32_t old_protection, u
     if (copied && protection != (PROT_READ | PROT_WRITE))
         result = kernel_mprotect((uint64_t)memory, copied, (int)protection);
     if (copied && result >= 0)
-        result =
-            kernel_mremap((uint64_t)memory, copied, copied, MREMAP_MAYMOVE | MREMAP_FIXED, start);
+        result = kernel_mremap((uint64_t)memory, copied, copied, MREMAP_MAYMOVE | MREMAP_FIXED, start);
     uint64_t left = result < 0 || copied == 0 ? 0 : copied;
     if (left < bytes)
         kernel_munmap((uint64_t)memory + left, bytes - left);

@@ -102,8 +102,7 @@ static uint64_t request_object(const struct request *request, uint64_t start)
         const struct space_mapping *mapping = &node->entry.mapping;
         if (mapping->end < below && below - mapping->end > SPACE_HUGE_BYTES)
             break;
-        if (mapping->object && mapping->device == status->st_dev &&
-            mapping->inode == status->st_ino) {
+        if (mapping->object && mapping->device == status->st_dev && mapping->inode == status->st_ino) {
             bool inside = mapping->start <= start && start < mapping->end;
             return inside || mapping->offset <= (uint64_t)request->offset ? mapping->object : start;
         }
@@ -116,8 +115,8 @@ static uint64_t request_object(const struct request *request, uint64_t start)
 /* Puts what has been mapped at `start` into the map and under the pager. */
 static void request_record(const struct request *request, uint64_t start)
 {
-    const int unrecorded = MAP_FIXED | MAP_FIXED_NOREPLACE | MAP_POPULATE | MAP_NONBLOCK |
-                           MAP_32BIT | MAP_DENYWRITE | MAP_EXECUTABLE;
+    const int unrecorded =
+        MAP_FIXED | MAP_FIXED_NOREPLACE | MAP_POPULATE | MAP_NONBLOCK | MAP_32BIT | MAP_DENYWRITE | MAP_EXECUTABLE;
     struct space_entry entry = {
         .mapping =
             {
@@ -142,8 +141,7 @@ static void request_record(const struct request *request, uint64_t start)
     if (request->copy.memory && request->copy.memory < request->bytes)
         space_pin(start + request->copy.memory, start + request->bytes);
     if (entry.mapping.kind == SPACE_MEMORY)
-        space_register(start,
-                       start + (request->copy.memory ? request->copy.memory : request->bytes));
+        space_register(start, start + (request->copy.memory ? request->copy.memory : request->bytes));
 }
 
 /* Makes the mapping at `start`, which is free, or not with MAP_FIXED. The start or a negative
@@ -153,18 +151,17 @@ static long request_map(struct request *request, uint64_t start, bool replace)
     int place = replace ? MAP_FIXED : MAP_FIXED | MAP_FIXED_NOREPLACE;
     int flags = (request->flags & ~(MAP_32BIT | MAP_FIXED | MAP_FIXED_NOREPLACE)) | place;
     /* MAP_SHARED_VALIDATE refuses MAP_FIXED_NOREPLACE. */
-    bool hold =
-        !replace && (request->copy.memory || (flags & MAP_TYPE_MASK) == MAP_SHARED_VALIDATE);
+    bool hold = !replace && (request->copy.memory || (flags & MAP_TYPE_MASK) == MAP_SHARED_VALIDATE);
     if (hold) {
-        long held = kernel_mmap(start, request->bytes, PROT_NONE,
-                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | place, -1, 0);
+        long held =
+            kernel_mmap(start, request->bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | place, -1, 0);
         if (held < 0)
             return held;
         flags &= ~MAP_FIXED_NOREPLACE;
     }
-    long result = request->copy.memory ? space_copy_place(&request->copy, start)
-                                       : kernel_mmap(start, request->bytes, request->protection,
-                                                     flags, request->fd, request->offset);
+    long result = request->copy.memory
+                      ? space_copy_place(&request->copy, start)
+                      : kernel_mmap(start, request->bytes, request->protection, flags, request->fd, request->offset);
     if (result < 0 && hold)
         kernel_munmap(start, request->bytes);
     return result < 0 ? result : (long)start;
@@ -186,8 +183,7 @@ static long request_at_fixed_address(struct request *request)
         /* What peers hold is lost before the kernel has its say: ask it elsewhere first. */
         if (request->copy.memory == 0) {
             int flags = request->flags & ~(MAP_FIXED | MAP_POPULATE | MAP_32BIT);
-            long probe = kernel_mmap(0, request->bytes, request->protection, flags, request->fd,
-                                     request->offset);
+            long probe = kernel_mmap(0, request->bytes, request->protection, flags, request->fd, request->offset);
             if (probe < 0)
                 return probe;
             kernel_munmap((uint64_t)probe, request->bytes);
@@ -203,15 +199,14 @@ static long request_at_fixed_address(struct request *request)
 /* The kernel aligns what could be huge pages; it pays. */
 static uint64_t request_preferred_align(const struct request *request)
 {
-    bool huge = !request->of_file && request->align == PAGE_BYTES &&
-                request->bytes >= SPACE_HUGE_BYTES && request->bytes % SPACE_HUGE_BYTES == 0 &&
-                (request->flags & MAP_TYPE_MASK) == MAP_PRIVATE;
+    bool huge = !request->of_file && request->align == PAGE_BYTES && request->bytes >= SPACE_HUGE_BYTES &&
+                request->bytes % SPACE_HUGE_BYTES == 0 && (request->flags & MAP_TYPE_MASK) == MAP_PRIVATE;
     return huge ? SPACE_HUGE_BYTES : request->align;
 }
 
 /*
- * Files of the kernel's own making (rings of io_uring, perf events) may refuse an address that they have not chosen. With
- * MAP_32BIT they choose one in our zone.
+ * Files of the kernel's own making (rings of io_uring, perf events) may refuse an address that they have not chosen.
+ * With MAP_32BIT they choose one in our zone.
  */
 static long request_where_kernel_likes(struct request *request)
 {
@@ -221,8 +216,8 @@ static long request_where_kernel_likes(struct request *request)
     long result = request_map(request, (uint64_t)start, false);
     if (result != -EINVAL)
         return result;
-    result = kernel_mmap(0, request->bytes, request->protection, request->flags | MAP_32BIT, request->fd,
-                         request->offset);
+    result =
+        kernel_mmap(0, request->bytes, request->protection, request->flags | MAP_32BIT, request->fd, request->offset);
     if (result < 0)
         return result;
     if (!space_is_free((uint64_t)result, (uint64_t)result + request->bytes)) {
@@ -268,23 +263,19 @@ long space_mmap(uint64_t address, size_t length, int protection, int flags, int 
         flags |= MAP_FIXED;
     if (request_is_refused(address, length, flags, offset))
         return kernel_mmap(address, length, protection, flags, fd, offset);
-    struct request request = {
-        .address = address, .protection = protection, .flags = flags, .fd = fd, .offset = offset};
+    struct request request = {.address = address, .protection = protection, .flags = flags, .fd = fd, .offset = offset};
     long result = request_look_at_file(&request);
     if (result < 0)
         return result;
     request_measure(&request, length);
-    if (space.shared && request.of_file && (protection & PROT_WRITE) &&
-        (flags & MAP_TYPE_MASK) == MAP_PRIVATE) {
-        result = space_copy_file(request.bytes, protection, flags, fd, offset, &request.status,
-                                 &request.copy);
+    if (space.shared && request.of_file && (protection & PROT_WRITE) && (flags & MAP_TYPE_MASK) == MAP_PRIVATE) {
+        result = space_copy_file(request.bytes, protection, flags, fd, offset, &request.status, &request.copy);
         if (result < 0)
             return result;
     }
     result = space_enter();
     if (result == 0) {
-        result =
-            flags & MAP_FIXED ? request_at_fixed_address(&request) : request_anywhere(&request);
+        result = flags & MAP_FIXED ? request_at_fixed_address(&request) : request_anywhere(&request);
         if (result >= 0)
             request_record(&request, (uint64_t)result);
         space_leave();
@@ -296,8 +287,7 @@ long space_mmap(uint64_t address, size_t length, int protection, int flags, int 
 long space_map_memory(uint64_t start, uint64_t end, int protection, enum space_kind kind)
 {
     const int flags = MAP_PRIVATE | MAP_ANONYMOUS;
-    long result =
-        kernel_mmap(start, end - start, protection, flags | MAP_FIXED | MAP_FIXED_NOREPLACE, -1, 0);
+    long result = kernel_mmap(start, end - start, protection, flags | MAP_FIXED | MAP_FIXED_NOREPLACE, -1, 0);
     if (result < 0)
         return result;
     struct space_entry entry = {
@@ -336,8 +326,7 @@ long space_map_near(size_t length, int protection, uint64_t near_start, uint64_t
         end = space_tree_hole(near_end ? near_end : floor, ceiling, bytes);
     /* Peers fetch what they cannot write and never own it, so that home can write it past its
      * protection. */
-    result = end ? space_map_memory(end - bytes, end, protection,
-                                    protection & PROT_WRITE ? SPACE_MEMORY : SPACE_FILE)
+    result = end ? space_map_memory(end - bytes, end, protection, protection & PROT_WRITE ? SPACE_MEMORY : SPACE_FILE)
                  : -ENOMEM;
     space_leave();
     return result < 0 ? result : (long)(end - bytes);

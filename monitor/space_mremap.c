@@ -22,8 +22,7 @@ struct move {
 
 static bool overlaps(const struct move *move)
 {
-    return move->start < move->target + move->new_bytes &&
-           move->target < move->start + move->old_bytes;
+    return move->start < move->target + move->new_bytes && move->target < move->start + move->old_bytes;
 }
 
 /* What the kernel checks before it looks at mappings, when the new address matters. */
@@ -54,8 +53,7 @@ static size_t entries_count(uint64_t start, uint64_t end)
 }
 
 /* The entry as it is after the move: [from, to) of it, shifted; the last one takes the growth. */
-static void entry_record_moved(const struct move *move, struct space_entry entry, uint64_t from,
-                               uint64_t to)
+static void entry_record_moved(const struct move *move, struct space_entry entry, uint64_t from, uint64_t to)
 {
     uint64_t delta = move->target - move->start; /* modulo 2^64 */
     struct space_mapping *mapping = &entry.mapping;
@@ -116,8 +114,8 @@ static uint64_t border_find(uint64_t from, uint64_t to, bool mapped)
     while (low < high) {
         uint64_t middle = low + (high - low) / 2;
         unsigned char there;
-        bool hole = kernel_call(SYS_mincore, (long)(middle << PAGE_SHIFT), PAGE_BYTES, (long)&there,
-                                0, 0, 0) == -ENOMEM;
+        bool hole =
+            kernel_call(SYS_mincore, (long)(middle << PAGE_SHIFT), PAGE_BYTES, (long)&there, 0, 0, 0) == -ENOMEM;
         if (hole != mapped)
             low = middle + 1;
         else
@@ -142,8 +140,7 @@ static uint64_t move_piece(const struct move *move, uint64_t from, uint64_t to, 
         *error = kernel_mremap(from, bytes, bytes, move->flags, target);
         if (*error >= 0)
             return from + bytes;
-        moved = keeps ? from + border_find(target, target + bytes, true) - target
-                      : border_find(from, to, false);
+        moved = keeps ? from + border_find(target, target + bytes, true) - target : border_find(from, to, false);
         if (moved > from || *error != -EFAULT || bytes == PAGE_BYTES)
             return moved;
     }
@@ -171,8 +168,7 @@ static long move_rest(const struct move *move, long error)
             at = move_piece(move, from, to, &error);
         if (at == from)
             return error;
-        struct move piece = {from,        at - from, at - from, from + move->target - move->start,
-                             move->flags, false};
+        struct move piece = {from, at - from, at - from, from + move->target - move->start, move->flags, false};
         move_record(&piece);
     }
     return (long)move->target;
@@ -188,8 +184,7 @@ static long move_carry_out(const struct move *move)
     space_forget(source, source + move->old_bytes, true);
     bool held = move->chosen && space.growing;
     if (held) {
-        const int flags =
-            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED | MAP_FIXED_NOREPLACE;
+        const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED | MAP_FIXED_NOREPLACE;
         result = kernel_mmap(target, move->new_bytes, PROT_NONE, flags, -1, 0);
         if (result < 0)
             return -ENOMEM;
@@ -200,8 +195,7 @@ static long move_carry_out(const struct move *move)
     bool keeps = move->flags & MREMAP_DONTUNMAP;
     if (same && space.distributed && (keeps || entries_count(source, source_end(move)) > 1))
         return move_rest(move, -EFAULT);
-    result =
-        kernel_mremap(source, move->old_bytes, move->new_bytes, move->flags | MREMAP_FIXED, target);
+    result = kernel_mremap(source, move->old_bytes, move->new_bytes, move->flags | MREMAP_FIXED, target);
     if (result < 0 && held)
         kernel_munmap(target, move->new_bytes);
     if (result < 0 && !move->chosen) {
@@ -225,8 +219,7 @@ static long move_duplicate(struct move *move)
         return -EINVAL;
     if (!move->chosen)
         space_forget(move->target, move->target + move->new_bytes, true);
-    long result =
-        kernel_mremap(move->start, 0, move->new_bytes, move->flags | MREMAP_FIXED, move->target);
+    long result = kernel_mremap(move->start, 0, move->new_bytes, move->flags | MREMAP_FIXED, move->target);
     if (result < 0) {
         space_resync(move->target, move->target + move->new_bytes);
         return result;
@@ -300,8 +293,7 @@ static long grow(struct move *move)
     return move_anywhere(move, 0);
 }
 
-long space_mremap(uint64_t address, size_t old_length, size_t new_length, int flags,
-                  uint64_t new_address)
+long space_mremap(uint64_t address, size_t old_length, size_t new_length, int flags, uint64_t new_address)
 {
     struct move move = {
         .start = address,
@@ -310,8 +302,7 @@ long space_mremap(uint64_t address, size_t old_length, size_t new_length, int fl
         .target = new_address,
         .flags = flags,
     };
-    if ((flags & ~FLAGS_KNOWN) || !page_aligned(address) || move.new_bytes == 0 ||
-        new_length > TASK_BYTES)
+    if ((flags & ~FLAGS_KNOWN) || !page_aligned(address) || move.new_bytes == 0 || new_length > TASK_BYTES)
         return kernel_mremap(address, old_length, new_length, flags, new_address);
     bool placed = flags & (MREMAP_FIXED | MREMAP_DONTUNMAP);
     long result = placed ? move_check(&move) : 0;
@@ -324,8 +315,7 @@ long space_mremap(uint64_t address, size_t old_length, size_t new_length, int fl
         return result;
     if (address >= SPAN_ZONE_END || space_is_free(address, address + 1))
         result = -EFAULT;
-    else if (placed &&
-             (address + move.old_bytes < address || address + move.old_bytes > SPAN_ZONE_END))
+    else if (placed && (address + move.old_bytes < address || address + move.old_bytes > SPAN_ZONE_END))
         result = -EINVAL;
     else if (placed && !(flags & MREMAP_FIXED))
         result = move_anywhere(&move, page_down(new_address));

@@ -124,15 +124,13 @@ void space_peer_lookup(unsigned node, const struct wire_fault *fault, struct wir
     }
     if (!access_allowed(fault, mapping->protection))
         goto done;
-    if (mapping->kind == SPACE_FILE &&
-        ((mapping->protection & PROT_WRITE) || !file_has_page(page))) {
+    if (mapping->kind == SPACE_FILE && ((mapping->protection & PROT_WRITE) || !file_has_page(page))) {
         out->kind = WIRE_MAPPING_PINNED;
         goto done;
     }
     uint64_t window = page & ~(SPACE_WINDOW_BYTES - 1);
     out->start = mapping->start > window ? mapping->start : window;
-    out->end =
-        mapping->end < window + SPACE_WINDOW_BYTES ? mapping->end : window + SPACE_WINDOW_BYTES;
+    out->end = mapping->end < window + SPACE_WINDOW_BYTES ? mapping->end : window + SPACE_WINDOW_BYTES;
     out->kind = mapping->kind == SPACE_FILE ? WIRE_MAPPING_FILE : WIRE_MAPPING_MEMORY;
     if (!(mapping->nodes & bit))
         space_change(out->start, out->end, change_known, &bit);

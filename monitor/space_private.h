@@ -15,14 +15,12 @@
 #include "runtime/kernel.h"
 #include "runtime/lock.h"
 
-#define SPACE_TOP                                                                                  \
-    0x6ffff0000000ul /* addresses are chosen downwards from here, less a random offset */
-#define SPACE_RANDOM_BYTES (1ul << 30)
-#define SPACE_LOW_START    0x40000000ul /* MAP_32BIT, as in the kernel */
-#define SPACE_LOW_END      0x80000000ul
-#define SPACE_HUGE_BYTES   (2ul << 20)
-#define SPACE_STACK_GAP                                                                            \
-    (1ul << 20) /* kept free below MAP_GROWSDOWN, as the kernel's stack_guard_gap */
+#define SPACE_TOP            0x6ffff0000000ul /* addresses are chosen downwards from here, less a random offset */
+#define SPACE_RANDOM_BYTES   (1ul << 30)
+#define SPACE_LOW_START      0x40000000ul /* MAP_32BIT, as in the kernel */
+#define SPACE_LOW_END        0x80000000ul
+#define SPACE_HUGE_BYTES     (2ul << 20)
+#define SPACE_STACK_GAP      (1ul << 20) /* kept free below MAP_GROWSDOWN, as the kernel's stack_guard_gap */
 #define SPACE_COPY_BYTES_MAX (1ul << 30) /* larger file mappings stay file mappings, pinned */
 #define SPACE_WINDOW_BYTES   (1ul << 30) /* what one answer to a peer covers at most */
 
@@ -63,8 +61,7 @@ struct space {
     uint64_t top;     /* addresses are chosen below */
     uint64_t brk_start, brk;
     uint64_t origins; /* given out so far */
-    unsigned
-        growing; /* MAP_GROWSDOWN has been used: the kernel may have mapped more than we know */
+    unsigned growing; /* MAP_GROWSDOWN has been used: the kernel may have mapped more than we know */
 };
 extern struct space space;
 
@@ -114,8 +111,7 @@ void space_record(const struct space_entry *entry);
 /* Takes the range out of the map. Two nodes at most. */
 void space_erase(uint64_t start, uint64_t end);
 /* Calls `change` for each entry inside the range, cut to it, then merges. Two nodes at most. */
-void space_change(uint64_t start, uint64_t end,
-                  void (*change)(struct space_entry *entry, const void *argument),
+void space_change(uint64_t start, uint64_t end, void (*change)(struct space_entry *entry, const void *argument),
                   const void *argument);
 void space_protect(uint64_t start, uint64_t end, uint32_t protection);
 void space_pin(uint64_t start, uint64_t end);
@@ -158,8 +154,8 @@ struct space_copy {
  * zone. The errors are the kernel's. `copy->memory` is 0 and nothing is mapped when the file cannot
  * be copied: it has to be mapped itself.
  */
-long space_copy_file(uint64_t bytes, int protection, int flags, int fd, off_t offset,
-                     const struct stat *status, struct space_copy *copy);
+long space_copy_file(uint64_t bytes, int protection, int flags, int fd, off_t offset, const struct stat *status,
+                     struct space_copy *copy);
 /* Unmaps the copy unless it has been placed or there is none. Without the lock or with it. */
 void space_copy_discard(struct space_copy *copy);
 /* Moves the copy to `target`, over what is there. 0 or negative errno; in both cases there is
@@ -184,8 +180,7 @@ uint64_t space_view_find(uint64_t device, uint64_t inode, uint64_t offset, uint6
 
 /* ---- system calls --------------------------------------------------------------------- */
 
-static inline long kernel_mmap(uint64_t address, uint64_t bytes, int protection, int flags, int fd,
-                               off_t offset)
+static inline long kernel_mmap(uint64_t address, uint64_t bytes, int protection, int flags, int fd, off_t offset)
 {
     return kernel_call(SYS_mmap, (long)address, (long)bytes, protection, flags, fd, offset);
 }
@@ -197,11 +192,9 @@ static inline long kernel_mprotect(uint64_t address, uint64_t bytes, int protect
 {
     return kernel_call(SYS_mprotect, (long)address, (long)bytes, protection, 0, 0, 0);
 }
-static inline long kernel_mremap(uint64_t address, uint64_t old_bytes, uint64_t new_bytes,
-                                 int flags, uint64_t target)
+static inline long kernel_mremap(uint64_t address, uint64_t old_bytes, uint64_t new_bytes, int flags, uint64_t target)
 {
-    return kernel_call(SYS_mremap, (long)address, (long)old_bytes, (long)new_bytes, flags,
-                       (long)target, 0);
+    return kernel_call(SYS_mremap, (long)address, (long)old_bytes, (long)new_bytes, flags, (long)target, 0);
 }
 
 #endif

@@ -21,17 +21,14 @@ static long protect_kernel(const struct protect *protect, uint64_t start, uint64
 {
     if (protect->key == -1)
         return kernel_mprotect(start, end - start, protect->protection);
-    return kernel_call(SYS_pkey_mprotect, (long)start, (long)(end - start), protect->protection,
-                       protect->key, 0, 0);
+    return kernel_call(SYS_pkey_mprotect, (long)start, (long)(end - start), protect->protection, protect->key, 0, 0);
 }
 
 /* A file mapping becomes writable: memory, as far as it can be, the rest pinned. */
-static long protect_file_writable(const struct protect *protect, uint64_t start, uint64_t end,
-                                  uint32_t old)
+static long protect_file_writable(const struct protect *protect, uint64_t start, uint64_t end, uint32_t old)
 {
     space_forget(start, end, false);
-    long copied =
-        protect->key > 0 ? 0 : space_copy_mapping(start, end, old, (uint32_t)protect->protection);
+    long copied = protect->key > 0 ? 0 : space_copy_mapping(start, end, old, (uint32_t)protect->protection);
     if (copied < 0)
         return copied;
     uint64_t border = start + (uint64_t)copied;
@@ -101,8 +98,7 @@ long space_pkey_mprotect(uint64_t address, size_t length, int protection, int ke
     const int grows = PROT_GROWSDOWN | PROT_GROWSUP;
     int growth = protection & grows;
     uint64_t bytes = page_up(length);
-    bool refused = !page_aligned(address) ||
-                   (length && (bytes == 0 || address + bytes < address)) || growth == grows ||
+    bool refused = !page_aligned(address) || (length && (bytes == 0 || address + bytes < address)) || growth == grows ||
                    (protection & ~(PROT_MASK | PROT_SEMAPHORE | grows));
     if (refused || length == 0 || key < -1 || key >= KEYS_MAX) {
         if (key == -1)
@@ -123,8 +119,7 @@ long space_pkey_mprotect(uint64_t address, size_t length, int protection, int ke
         const struct space_node *node = space_first(protect.start, protect.end);
         if (node == NULL)
             result = -ENOMEM;
-        else if (!(node->entry.mapping.flags &
-                   (MAP_GROWSDOWN | MAP_STACK))) /* the first stack is MAP_STACK here */
+        else if (!(node->entry.mapping.flags & (MAP_GROWSDOWN | MAP_STACK))) /* the first stack is MAP_STACK here */
             result = -EINVAL;
         else
             protect.start = node->entry.mapping.start;

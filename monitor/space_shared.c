@@ -28,8 +28,7 @@ static long attach(int id, uint64_t start, uint64_t bytes, int flags)
             space_resync(start, start + bytes);
         return result;
     }
-    uint32_t protection =
-        PROT_READ | (flags & SHM_RDONLY ? 0 : PROT_WRITE) | (flags & SHM_EXEC ? PROT_EXEC : 0);
+    uint32_t protection = PROT_READ | (flags & SHM_RDONLY ? 0 : PROT_WRITE) | (flags & SHM_EXEC ? PROT_EXEC : 0);
     struct space_entry entry = {
         .mapping =
             {
@@ -113,8 +112,7 @@ static void change_offset(struct space_entry *entry, const void *argument)
     entry->origin = space.origins;
 }
 
-long space_remap_file_pages(uint64_t address, size_t length, int protection, size_t page_offset,
-                            int flags)
+long space_remap_file_pages(uint64_t address, size_t length, int protection, size_t page_offset, int flags)
 {
     uint64_t start = page_down(address), bytes = page_down(length);
     if (bytes == 0 || start >= SPAN_ZONE_END || bytes > SPAN_ZONE_END - start)
@@ -123,8 +121,7 @@ long space_remap_file_pages(uint64_t address, size_t length, int protection, siz
     if (result < 0)
         return result;
     /* The kernel refuses what is not shared, and shared memory no peer knows. */
-    result = kernel_call(SYS_remap_file_pages, (long)address, (long)length, protection,
-                         (long)page_offset, flags, 0);
+    result = kernel_call(SYS_remap_file_pages, (long)address, (long)length, protection, (long)page_offset, flags, 0);
     if (result == 0) {
         struct space_mapping first = {.start = start, .offset = page_offset << PAGE_SHIFT};
         space.origins++;

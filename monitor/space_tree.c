@@ -23,8 +23,7 @@ int space_tree_reserve(size_t count)
             free_nodes = fresh_nodes++;
             free_count++;
         }
-        long block =
-            kernel_mmap(0, BLOCK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        long block = kernel_mmap(0, BLOCK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (block < 0)
             return -ENOMEM;
         fresh_nodes = (struct space_node *)block;
@@ -87,8 +86,7 @@ static struct space_node *refresh(struct space_node *node)
 }
 
 /* Mappings that start before `address`, and the others. */
-static void split(struct space_node *node, uint64_t address, struct space_node **before,
-                  struct space_node **from)
+static void split(struct space_node *node, uint64_t address, struct space_node **before, struct space_node **from)
 {
     if (node == NULL) {
         *before = *from = NULL;

@@ -2,8 +2,9 @@
  * Views: what a file holds that was copied into memory, for MADV_DONTNEED, which brings a file's contents back.
  * Not for the copies themselves (space_copy.c).
  *
- * A view is a read-only mapping of the file in the runtime zone: no descriptor is kept, and no page of it is read before it
- * is needed. Views are kept for the life of the process, one for each part of a file, however often it is mapped.
+ * A view is a read-only mapping of the file in the runtime zone: no descriptor is kept, and no page of it is read
+ * before it is needed. Views are kept for the life of the process, one for each part of a file, however often it is
+ * mapped.
  */
 #include <stdlib.h>
 

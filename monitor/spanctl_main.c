@@ -30,8 +30,7 @@
 
 static bool as_json;
 
-static _Noreturn void fail(int status, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+static _Noreturn void fail(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static _Noreturn void fail(int status, const char *format, ...)
 {
     va_list list;
@@ -122,11 +121,9 @@ static unsigned directories_find(uid_t uid, char out[3][CONTROL_PATH_BYTES])
     unsigned count = 0;
     const char *own = getenv("XDG_RUNTIME_DIR");
     if (own != NULL && own[0] == '/' &&
-        snprintf(out[0], CONTROL_PATH_BYTES, "%s/ld-span-%u", own, (unsigned)uid) <
-            CONTROL_PATH_BYTES)
+        snprintf(out[0], CONTROL_PATH_BYTES, "%s/ld-span-%u", own, (unsigned)uid) < CONTROL_PATH_BYTES)
         count++;
-    snprintf(out[count++], CONTROL_PATH_BYTES, "/run/user/%u/ld-span-%u", (unsigned)uid,
-             (unsigned)uid);
+    snprintf(out[count++], CONTROL_PATH_BYTES, "/run/user/%u/ld-span-%u", (unsigned)uid, (unsigned)uid);
     snprintf(out[count++], CONTROL_PATH_BYTES, "/tmp/ld-span-%u", (unsigned)uid);
     return count;
 }
@@ -148,13 +145,11 @@ static json_t *session_request(pid_t pid, const char *request)
         result = tried == -ENOENT && result != -ENOENT ? result : tried;
     }
     if (result == -ENOENT || result == -ECONNREFUSED)
-        fail(EXIT_REFUSED, "process %d has no session (spanctl list shows those there are)",
-             (int)pid);
+        fail(EXIT_REFUSED, "process %d has no session (spanctl list shows those there are)", (int)pid);
     if (result == -ETIMEDOUT)
         fail(EXIT_REFUSED, "the session of process %d does not answer", (int)pid);
     if (result < 0)
-        fail(EXIT_REFUSED, "the session of process %d cannot be asked: %s", (int)pid,
-             strerror(-result));
+        fail(EXIT_REFUSED, "the session of process %d cannot be asked: %s", (int)pid, strerror(-result));
     const char *error = json_string_value(json_object_get(answer, "error"));
     if (error != NULL)
         fail(EXIT_REFUSED, "process %d: %s", (int)pid, error);
@@ -225,10 +220,8 @@ static void list_show(void)
         printf("%8s %6s %8s  %s\n", "PID", "NODES", "THREADS", "PROGRAM");
         for (size_t i = 0; i < json_array_size(list); i++) {
             const json_t *session = json_array_get(list, i);
-            printf("%8lld %6zu %8zu  %s\n", integer(session, "pid"),
-                   json_array_size(json_object_get(session, "nodes")),
-                   json_array_size(json_object_get(session, "threads")),
-                   string(session, "program"));
+            printf("%8lld %6zu %8zu  %s\n", integer(session, "pid"), json_array_size(json_object_get(session, "nodes")),
+                   json_array_size(json_object_get(session, "threads")), string(session, "program"));
         }
     }
     json_decref(list);
@@ -236,20 +229,18 @@ static void list_show(void)
 
 static void status_show(const json_t *session)
 {
-    const json_t *nodes = json_object_get(session, "nodes"),
-                 *threads = json_object_get(session, "threads");
-    printf("%s (pid %lld)\n\n%6s %8s  %s\n", string(session, "program"), integer(session, "pid"),
-           "NODE", "THREADS", "NAME");
+    const json_t *nodes = json_object_get(session, "nodes"), *threads = json_object_get(session, "threads");
+    printf("%s (pid %lld)\n\n%6s %8s  %s\n", string(session, "program"), integer(session, "pid"), "NODE", "THREADS",
+           "NAME");
     for (size_t i = 0; i < json_array_size(nodes); i++) {
         const json_t *node = json_array_get(nodes, i);
-        printf("%6lld %8lld  %s\n", integer(node, "node"), integer(node, "threads"),
-               string(node, "name"));
+        printf("%6lld %8lld  %s\n", integer(node, "node"), integer(node, "threads"), string(node, "name"));
     }
     printf("\n%8s %6s %-8s %12s\n", "TID", "NODE", "STATE", "CALLS");
     for (size_t i = 0; i < json_array_size(threads); i++) {
         const json_t *thread = json_array_get(threads, i);
-        printf("%8lld %6lld %-8s %12lld\n", integer(thread, "tid"), integer(thread, "node"),
-               string(thread, "state"), integer(thread, "calls"));
+        printf("%8lld %6lld %-8s %12lld\n", integer(thread, "tid"), integer(thread, "node"), string(thread, "state"),
+               integer(thread, "calls"));
     }
 }
 
@@ -347,8 +338,8 @@ int main(int argc, char **argv)
         fail(EXIT_USAGE, "there is no command %s (spanctl --help shows those there are)", command);
     char **arguments = argv + optind + 1;
     if (argc - optind - 1 != commands[index].arguments && !(index == 0 && optind == argc))
-        fail(EXIT_USAGE, "%s takes %d argument%s (see spanctl --help)", command,
-             commands[index].arguments, commands[index].arguments == 1 ? "" : "s");
+        fail(EXIT_USAGE, "%s takes %d argument%s (see spanctl --help)", command, commands[index].arguments,
+             commands[index].arguments == 1 ? "" : "s");
     if (index == 0) {
         list_show();
         return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_REFUSED;

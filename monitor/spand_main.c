@@ -86,8 +86,7 @@ static unsigned sessions_parse(const char *text)
     errno = 0;
     unsigned long number = strtoul(text, &end, 10);
     if (*text < '0' || *text > '9' || *end || errno || number < 1 || number > AGENT_SESSIONS_MAX)
-        fail("bad value for --max-sessions: %s (give a number from 1 to %d)", text,
-             AGENT_SESSIONS_MAX);
+        fail("bad value for --max-sessions: %s (give a number from 1 to %d)", text, AGENT_SESSIONS_MAX);
     return (unsigned)number;
 }
 
@@ -203,10 +202,8 @@ int main(int argc, char **argv)
     if (arguments.port_file)
         port_file_write(arguments.port_file, strrchr(name, ':') + 1);
 
-    struct agent_configuration configuration = {.listen_fd = fd,
-                                                .key = key,
-                                                .sessions_max = arguments.sessions_max,
-                                                .verbose = arguments.verbose};
+    struct agent_configuration configuration = {
+        .listen_fd = fd, .key = key, .sessions_max = arguments.sessions_max, .verbose = arguments.verbose};
     int status = agent_run(&configuration);
     if (arguments.port_file)
         unlink(arguments.port_file);

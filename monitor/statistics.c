@@ -72,26 +72,25 @@ static json_t *latency_pack(const uint64_t buckets[WIRE_LATENCY_BUCKETS])
     json_t *list = json_array();
     for (unsigned i = 0; i < WIRE_LATENCY_BUCKETS; i++)
         json_array_append_new(list, json_integer((json_int_t)buckets[i]));
-    return json_pack("{s:I, s:I, s:I, s:I, s:o}", "count", (json_int_t)histogram_count(buckets),
-                     "p50", (json_int_t)statistics_percentile(buckets, 50), "p90",
+    return json_pack("{s:I, s:I, s:I, s:I, s:o}", "count", (json_int_t)histogram_count(buckets), "p50",
+                     (json_int_t)statistics_percentile(buckets, 50), "p90",
                      (json_int_t)statistics_percentile(buckets, 90), "p99",
                      (json_int_t)statistics_percentile(buckets, 99), "buckets", list);
 }
 
-#define MEMBER(name)                                                                               \
-    {                                                                                              \
-#name, offsetof(struct wire_statistics, name)                                              \
+#define MEMBER(name)                                                                                                   \
+    {                                                                                                                  \
+#name, offsetof(struct wire_statistics, name)                                                                  \
     }
 
 static const struct {
     const char *name;
     unsigned offset;
 } members[] = {
-    MEMBER(cpu_user_us), MEMBER(cpu_system_us), MEMBER(program_us), MEMBER(idle_us),
-    MEMBER(threads_run), MEMBER(faults_read), MEMBER(faults_write), MEMBER(faults_upgrade),
-    MEMBER(pages_in), MEMBER(pages_out), MEMBER(pages_zero), MEMBER(pages_file),
-    MEMBER(recalls), MEMBER(bytes_in), MEMBER(bytes_out), MEMBER(calls_local),
-    MEMBER(calls_forwarded), MEMBER(migrations_in), MEMBER(migrations_out),
+    MEMBER(cpu_user_us), MEMBER(cpu_system_us),   MEMBER(program_us),     MEMBER(idle_us),        MEMBER(threads_run),
+    MEMBER(faults_read), MEMBER(faults_write),    MEMBER(faults_upgrade), MEMBER(pages_in),       MEMBER(pages_out),
+    MEMBER(pages_zero),  MEMBER(pages_file),      MEMBER(recalls),        MEMBER(bytes_in),       MEMBER(bytes_out),
+    MEMBER(calls_local), MEMBER(calls_forwarded), MEMBER(migrations_in),  MEMBER(migrations_out),
 };
 
 static json_t *node_pack(const struct statistics_session *session, unsigned index)
@@ -114,17 +113,15 @@ char *statistics_json(const struct statistics_session *session)
     json_t *nodes = json_array();
     for (unsigned i = 0; i < session->node_count; i++)
         json_array_append_new(nodes, node_pack(session, i));
-    json_t *all = json_pack("{s:s, s:i, s:f, s:f, s:o}", "program",
-                            session->program != NULL ? session->program : "", "pid",
-                            (int)session->pid, "wall_seconds", session->wall_seconds, "cpu_seconds",
+    json_t *all = json_pack("{s:s, s:i, s:f, s:f, s:o}", "program", session->program != NULL ? session->program : "",
+                            "pid", (int)session->pid, "wall_seconds", session->wall_seconds, "cpu_seconds",
                             cpu_seconds_all(session), "nodes", nodes);
     char *text = json_dumps(all, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(12));
     json_decref(all);
     return text;
 }
 
-static void histogram_read(const json_t *node, const char *name,
-                           uint64_t buckets[WIRE_LATENCY_BUCKETS])
+static void histogram_read(const json_t *node, const char *name, uint64_t buckets[WIRE_LATENCY_BUCKETS])
 {
     const json_t *list = json_object_get(json_object_get(node, name), "buckets");
     for (unsigned i = 0; i < WIRE_LATENCY_BUCKETS; i++)
@@ -181,8 +178,8 @@ int statistics_write_json(const struct statistics_session *session, const char *
     int result = text != NULL ? text_replace(path, text) : -ENOMEM;
     free(text);
     if (result < 0)
-        span_warn("statistics were not written to %s: %s (choose another file with --stats=FILE)",
-                  path, strerror(-result));
+        span_warn("statistics were not written to %s: %s (choose another file with --stats=FILE)", path,
+                  strerror(-result));
     return result;
 }
 
@@ -197,9 +194,9 @@ struct table_row {
     unsigned offset; /* in struct wire_statistics; of a latency, the percentage */
 };
 
-#define COUNTER(title, label, unit, member)                                                        \
-    {                                                                                              \
-        title, label, unit, offsetof(struct wire_statistics, member)                               \
+#define COUNTER(title, label, unit, member)                                                                            \
+    {                                                                                                                  \
+        title, label, unit, offsetof(struct wire_statistics, member)                                                   \
     }
 
 static const struct table_row rows[] = {
@@ -245,12 +242,10 @@ static void latency_print(FILE *out, const uint64_t buckets[WIRE_LATENCY_BUCKETS
     if (histogram_count(buckets) == 0)
         fprintf(out, "%*s", COLUMN_WIDTH, "-");
     else
-        fprintf(out, "%*.1f us", COLUMN_WIDTH - 3,
-                (double)statistics_percentile(buckets, percent) / 1e3);
+        fprintf(out, "%*.1f us", COLUMN_WIDTH - 3, (double)statistics_percentile(buckets, percent) / 1e3);
 }
 
-static void cell_print(FILE *out, const struct statistics_session *session, unsigned index,
-                       const struct table_row *row)
+static void cell_print(FILE *out, const struct statistics_session *session, unsigned index, const struct table_row *row)
 {
     const struct wire_statistics *node = &session->nodes[index];
     uint64_t value = 0;
@@ -286,12 +281,10 @@ char *statistics_text(const struct statistics_session *session)
     if (out == NULL)
         return NULL;
     fprintf(out, "ld-span: %s (pid %d) on %u node%s, %.2f s, %.2f CPU seconds\n",
-            session->program != NULL ? session->program : "?", (int)session->pid,
-            session->node_count, session->node_count == 1 ? "" : "s", session->wall_seconds,
-            cpu_seconds_all(session));
+            session->program != NULL ? session->program : "?", (int)session->pid, session->node_count,
+            session->node_count == 1 ? "" : "s", session->wall_seconds, cpu_seconds_all(session));
     for (unsigned first = 0; first < session->node_count; first += COLUMNS_MAX) {
-        unsigned end =
-            first + COLUMNS_MAX < session->node_count ? first + COLUMNS_MAX : session->node_count;
+        unsigned end = first + COLUMNS_MAX < session->node_count ? first + COLUMNS_MAX : session->node_count;
         fprintf(out, "%*s", LABEL_WIDTH, "");
         for (unsigned i = first; i < end; i++)
             fprintf(out, " %*.*s", COLUMN_WIDTH, COLUMN_WIDTH, session->names[i]);

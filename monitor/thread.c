@@ -26,7 +26,7 @@
 #include "monitor/fatal.h"
 #include "monitor/signal.h"
 
-#define CHECK_OFFSET(field, offset) \
+#define CHECK_OFFSET(field, offset)                                                                                    \
     _Static_assert(offsetof(struct thread, field) == (offset), "thread_offsets.h and thread.h disagree")
 CHECK_OFFSET(self, THREAD_SELF);
 CHECK_OFFSET(entry, THREAD_ENTRY);
@@ -60,8 +60,7 @@ extern void __ctype_init(void);
 #define AREA_BYTES        (16u * 1024u) /* one XSAVE area, its frame or context around it */
 #define THREAD_AREA_BYTES (16u * 1024u) /* struct thread itself */
 #define GUARD_BYTES       4096u
-#define MEMORY_BYTES \
-    (GUARD_BYTES + MONITOR_STACK_BYTES + ALTERNATE_STACK_BYTES + THREAD_AREA_BYTES + 3 * AREA_BYTES)
+#define MEMORY_BYTES      (GUARD_BYTES + MONITOR_STACK_BYTES + ALTERNATE_STACK_BYTES + THREAD_AREA_BYTES + 3 * AREA_BYTES)
 
 _Static_assert(sizeof(struct thread) <= THREAD_AREA_BYTES, "struct thread fits its area");
 _Static_assert(WIRE_XSAVE_BYTES_MAX + 1024 <= AREA_BYTES, "an area holds a context or a frame");
@@ -150,14 +149,13 @@ static void areas_set(struct thread *thread)
 
 static struct thread *memory_new(void)
 {
-    uint8_t *memory = mmap(NULL, MEMORY_BYTES, PROT_READ | PROT_WRITE,
-                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    uint8_t *memory =
+        mmap(NULL, MEMORY_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED)
         return NULL;
     SPAN_ASSERT((uint64_t)memory >= SPAN_ZONE_END);
     mprotect(memory, GUARD_BYTES, PROT_NONE);
-    struct thread *thread =
-        (struct thread *)(memory + GUARD_BYTES + MONITOR_STACK_BYTES + ALTERNATE_STACK_BYTES);
+    struct thread *thread = (struct thread *)(memory + GUARD_BYTES + MONITOR_STACK_BYTES + ALTERNATE_STACK_BYTES);
     thread->memory = memory;
     thread->monitor_rsp = (uint64_t)(memory + GUARD_BYTES + MONITOR_STACK_BYTES);
     areas_set(thread);
@@ -171,10 +169,10 @@ static void *tls_new(void)
     if (!block)
         return NULL;
     void **self = (void **)pthread_self();
-    block[0] = block;       /* tcb */
-    block[2] = block;       /* self */
-    block[5] = self[5];     /* stack guard */
-    block[6] = self[6];     /* pointer guard */
+    block[0] = block;   /* tcb */
+    block[2] = block;   /* self */
+    block[5] = self[5]; /* stack guard */
+    block[6] = self[6]; /* pointer guard */
     return block;
 }
 
@@ -238,16 +236,15 @@ void thread_bind(struct thread *thread)
         __asm__ volatile("wrgsbase %0" : : "r"(thread));
     else
         syscall(SYS_arch_prctl, ARCH_SET_GS, thread);
-    stack_t stack = {.ss_sp = (uint8_t *)thread - ALTERNATE_STACK_BYTES,
-                     .ss_size = ALTERNATE_STACK_BYTES};
+    stack_t stack = {.ss_sp = (uint8_t *)thread - ALTERNATE_STACK_BYTES, .ss_size = ALTERNATE_STACK_BYTES};
     SPAN_ASSERT(sigaltstack(&stack, NULL) == 0);
 }
 
 void thread_arm(void)
 {
     extern const char __executable_start[], etext[];
-    long result = prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_ON, __executable_start,
-                        etext - __executable_start, 0);
+    long result =
+        prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_ON, __executable_start, etext - __executable_start, 0);
     if (result != 0)
         span_fatal("syscall user dispatch: %s (needs Linux 5.11 or later)", strerror(errno));
 }
@@ -335,8 +332,8 @@ long thread_clone(struct thread *thread, uint64_t flags, int *parent_tid, int *c
                      "ud2\n"
                      "1:"
                      : "=a"(result)
-                     : "0"(SYS_clone), "D"(flags), "S"(thread->monitor_rsp), "d"(parent_tid), "r"(r10),
-                       "r"(r8), "r"(begin), "r"(argument)
+                     : "0"(SYS_clone), "D"(flags), "S"(thread->monitor_rsp), "d"(parent_tid), "r"(r10), "r"(r8),
+                       "r"(begin), "r"(argument)
                      : "rcx", "r11", "memory");
     return result;
 }

@@ -1,6 +1,7 @@
 /*
  * Threads of the program as the monitor sees them, on every node, and the pool their memory comes from.
- * Not for what they do: calls (monitor/calls.h), signals (monitor/signal.h), moving (monitor/shadow.h, monitor/active.h).
+ * Not for what they do: calls (monitor/calls.h), signals (monitor/signal.h), moving (monitor/shadow.h,
+ * monitor/active.h).
  */
 #ifndef MONITOR_THREAD_H
 #define MONITOR_THREAD_H
@@ -52,7 +53,7 @@ struct thread {
     pid_t tid, pid;
     uint32_t number; /* in the session, 1.. */
     struct process *process;
-    uint64_t mask; /* the program's signal mask */
+    uint64_t mask;      /* the program's signal mask */
     uint64_t clear_tid; /* the program's clear_child_tid, 0: none */
     uint64_t robust_list;
     stack_t alternate; /* the program's alternate stack */
@@ -61,26 +62,27 @@ struct thread {
     bool signal_held[THREAD_SIGNALS_MAX]; /* not before the mask allows it */
     unsigned signal_count;
     uint64_t signal_wanted; /* what a rt_sigtimedwait in progress takes */
-    long restart;         /* RESULT_RESTART_* of the call that is being left, or 0 */
+    long restart;           /* RESULT_RESTART_* of the call that is being left, or 0 */
     uint64_t restart_call;
-    uint64_t wait_call, wait_end_ns; /* what restart_syscall goes on with, 0: nothing; until when, on that call's clock */
+    uint64_t wait_call,
+        wait_end_ns; /* what restart_syscall goes on with, 0: nothing; until when, on that call's clock */
 
-    unsigned node;         /* home: where its active half is */
-    _Atomic int target;    /* home: node to move to, -1 none */
-    _Atomic int activity;  /* enum thread_activity */
+    unsigned node;           /* home: where its active half is */
+    _Atomic int target;      /* home: node to move to, -1 none */
+    _Atomic int activity;    /* enum thread_activity */
     struct channel *channel; /* to the other half */
 
     _Atomic int32_t kernel_alive; /* cleared by the kernel when the kernel thread is gone */
     void *monitor_tls;
-    uint8_t *memory; /* guard, monitor stack, alternate stack, this, areas */
+    uint8_t *memory;              /* guard, monitor stack, alternate stack, this, areas */
     struct wire_context *context; /* one context with its XSAVE area, for moving */
-    uint8_t *frame;  /* area in which context_resume builds its frame */
-    bool foreign; /* another process in our memory (vfork, CLONE_VM without CLONE_THREAD) */
+    uint8_t *frame;               /* area in which context_resume builds its frame */
+    bool foreign;                 /* another process in our memory (vfork, CLONE_VM without CLONE_THREAD) */
     bool traced;        /* it has asked its parent to trace it: what it executes runs natively, as the tracer expects */
     bool trace_pending; /* and the kernel has not been told yet */
-    pid_t stranger;          /* of such a process that is not waited for: its pid, and the signal actions of its parent */
+    pid_t stranger;     /* of such a process that is not waited for: its pid, and the signal actions of its parent */
     struct process *parents;
-    uint64_t set_tid; /* CLONE_CHILD_SETTID: where the child writes its tid before it runs */
+    uint64_t set_tid;   /* CLONE_CHILD_SETTID: where the child writes its tid before it runs */
     void *exec_scratch; /* of an exec in a process that shares our memory: freed by the parent */
     size_t exec_scratch_bytes;
     struct thread *next, *previous; /* registry of live threads */
@@ -95,7 +97,7 @@ struct thread {
     unsigned fault_repeats;
     struct wire_carried carried; /* what came with it */
     uint32_t arrived;            /* when: pager_recent_now */
-    long entries_bytes; /* home: of directory entries that stand in the program's buffer, for this call */
+    long entries_bytes;          /* home: of directory entries that stand in the program's buffer, for this call */
 };
 
 static inline struct thread *thread_self(void)

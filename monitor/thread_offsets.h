@@ -2,10 +2,10 @@
 #ifndef MONITOR_THREAD_OFFSETS_H
 #define MONITOR_THREAD_OFFSETS_H
 
-#define THREAD_SELF        0   /* address of the structure: %gs:0 */
-#define THREAD_ENTRY       8   /* syscall_entry, for stubs */
+#define THREAD_SELF        0 /* address of the structure: %gs:0 */
+#define THREAD_ENTRY       8 /* syscall_entry, for stubs */
 #define THREAD_APP_RSP     16
-#define THREAD_MONITOR_RSP 24  /* top of the monitor stack of this thread */
+#define THREAD_MONITOR_RSP 24 /* top of the monitor stack of this thread */
 #define THREAD_APP_FS      32
 #define THREAD_MONITOR_FS  40
 #define THREAD_RETURN      48  /* where a direct call returns to */

@@ -1,6 +1,6 @@
 /*
- * Waiting for a relative time: when the call is cut short, the moment at which it would have ended is kept in the thread,
- * and restart_syscall (as the kernel does, signal(7)) waits until then.
+ * Waiting for a relative time: when the call is cut short, the moment at which it would have ended is kept in the
+ * thread, and restart_syscall (as the kernel does, signal(7)) waits until then.
  */
 #include "monitor/timed_calls.h"
 
@@ -21,7 +21,7 @@
 
 static const struct timed {
     uint16_t number;
-    uint8_t argument; /* the one that says how long */
+    uint8_t argument;  /* the one that says how long */
     bool milliseconds; /* an int; else a pointer to a timespec, NULL: no limit */
 } timed_calls[] = {
     {SYS_poll, 2, true},
@@ -63,7 +63,8 @@ bool timed_call_is(uint64_t number, const uint64_t a[6])
 /* The clock that the wait goes by: changes of the wall clock do not matter to relative times. */
 static uint64_t clock_of(uint64_t number, const uint64_t a[6])
 {
-    clockid_t clock = number == SYS_clock_nanosleep && (clockid_t)a[0] != CLOCK_REALTIME ? (clockid_t)a[0] : CLOCK_MONOTONIC;
+    clockid_t clock =
+        number == SYS_clock_nanosleep && (clockid_t)a[0] != CLOCK_REALTIME ? (clockid_t)a[0] : CLOCK_MONOTONIC;
     struct timespec now = {0};
     clock_gettime(clock, &now);
     return (uint64_t)now.tv_sec * NANOSECONDS + (uint64_t)now.tv_nsec;
@@ -113,8 +114,7 @@ long timed_call_again(struct thread *thread, const uint64_t a[6])
     struct timespec duration = {.tv_sec = (time_t)(left / NANOSECONDS), .tv_nsec = (long)(left % NANOSECONDS)};
     uint64_t arguments[6];
     memcpy(arguments, a, sizeof arguments);
-    arguments[timed->argument] =
-        timed->milliseconds ? (left + MILLISECOND - 1) / MILLISECOND : (uint64_t)&duration;
+    arguments[timed->argument] = timed->milliseconds ? (left + MILLISECOND - 1) / MILLISECOND : (uint64_t)&duration;
     long result = syscall_interruptible(timed->number, arguments);
     return cut_to_move(thread, result) ? RESULT_RESTART_WAIT : result;
 }

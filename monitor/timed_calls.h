@@ -1,6 +1,7 @@
 /*
  * Calls that wait for a time relative to their beginning, so that they can be cut short to move their thread and go on
- * afterwards. Not for absolute times nor for those whose remaining time the kernel writes back: they are simply made again.
+ * afterwards. Not for absolute times nor for those whose remaining time the kernel writes back: they are simply made
+ * again.
  */
 #ifndef MONITOR_TIMED_CALLS_H
 #define MONITOR_TIMED_CALLS_H

@@ -17,8 +17,8 @@ static bool stops_traced(uint64_t number)
 }
 
 /*
- * PTRACE_TRACEME is put off to the next call at which the tracer waits for a stop: each dispatched call is a signal and would
- * be one more stop, and a debugger that has used vfork is not there to see it.
+ * PTRACE_TRACEME is put off to the next call at which the tracer waits for a stop: each dispatched call is a signal and
+ * would be one more stop, and a debugger that has used vfork is not there to see it.
  */
 long trace_me(struct thread *thread)
 {

@@ -1,4 +1,5 @@
-/* ptrace as seen from the traced side: a child that asks its parent to trace it. Not for tracers: the kernel serves them. */
+/* ptrace as seen from the traced side: a child that asks its parent to trace it. Not for tracers: the kernel serves
+ * them. */
 #ifndef MONITOR_TRACE_H
 #define MONITOR_TRACE_H
 

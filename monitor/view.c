@@ -243,7 +243,7 @@ int view_open(const char *path, int flags)
     if ((flags & (O_ACCMODE | O_CREAT | O_TRUNC)) != O_RDONLY || !path_normalise(path, plain))
         return -ENOSYS;
     const char *rest = view_own_rest(plain);
-    const struct view_file *file = rest != NULL      ? view_process_file(rest)
+    const struct view_file *file = rest != NULL     ? view_process_file(rest)
                                    : view_differs() ? view_file_find(plain)
                                                     : NULL;
     if (file == NULL)

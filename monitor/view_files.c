@@ -20,8 +20,7 @@ static const char *line_end(const char *text)
 static bool line_has_key(const char *line, const char *key)
 {
     size_t length = strlen(key);
-    return strncmp(line, key, length) == 0 &&
-           (line[length] == '\t' || line[length] == ':' || line[length] == ' ');
+    return strncmp(line, key, length) == 0 && (line[length] == '\t' || line[length] == ':' || line[length] == ' ');
 }
 
 /* ---- /proc/cpuinfo ------------------------------------------------------------------------- */

@@ -1,6 +1,7 @@
 /*
  * What the files of /proc/self tell of the program: its own mappings and threads, without the monitor's.
- * Not for descriptors of files that are made (monitor/view.c) nor for directories (monitor/entries.c). Formats: proc(5).
+ * Not for descriptors of files that are made (monitor/view.c) nor for directories (monitor/entries.c). Formats:
+ * proc(5).
  */
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +18,8 @@ static bool is_heap(uint64_t start, uint64_t end)
     return start < space_brk_now() && end > space_brk_first() && start >= space_brk_first();
 }
 
-/* maps (smaps is dear to read as a whole, and is the kernel's): the program's zone, in which the kernel knows no heap. */
+/* maps (smaps is dear to read as a whole, and is the kernel's): the program's zone, in which the kernel knows no heap.
+ */
 static void maps_write(FILE *out, const char *own)
 {
     bool keep = false;
@@ -28,7 +30,8 @@ static void maps_write(FILE *out, const char *own)
         const char *newline = strchr(own, '\n');
         end = newline ? newline + 1 : own + strlen(own);
         int length = (int)(end - own) - (newline != NULL);
-        bool header = sscanf(own, "%lx-%lx %*4c %*x %*x:%*x %*u%n%c", &first, &last, &at, &name) >= 2 && at && at <= length;
+        bool header =
+            sscanf(own, "%lx-%lx %*4c %*x %*x:%*x %*u%n%c", &first, &last, &at, &name) >= 2 && at && at <= length;
         if (header)
             keep = first < SPAN_ZONE_END || memmem(own, (size_t)length, "[vsyscall]", 10);
         if (!keep)

@@ -48,8 +48,7 @@ int channel_poll(int fd, short events, uint64_t deadline_ns)
             left.tv_sec = (time_t)(ns / 1000000000u);
             left.tv_nsec = (long)(ns % 1000000000u);
         }
-        long result =
-            kernel_call(SYS_ppoll, (long)&pollfd, 1, deadline_ns ? (long)&left : 0, 0, 0, 0);
+        long result = kernel_call(SYS_ppoll, (long)&pollfd, 1, deadline_ns ? (long)&left : 0, 0, 0, 0);
         if (result != -EINTR)
             return (int)result;
     }
@@ -87,8 +86,7 @@ static bool socket_is_local(int fd)
     socklen_t own_size = sizeof own, other_size = sizeof other;
     return getsockname(fd, (struct sockaddr *)&own, &own_size) == 0 &&
            getpeername(fd, (struct sockaddr *)&other, &other_size) == 0 &&
-           (own.ss_family == AF_INET || own.ss_family == AF_INET6) &&
-           address_same_host(&own, &other);
+           (own.ss_family == AF_INET || own.ss_family == AF_INET6) && address_same_host(&own, &other);
 }
 
 struct channel *channel_create(int fd)

@@ -48,8 +48,7 @@ static int address_split(const char *address, char host[HOST_BYTES], uint16_t *p
     return 0;
 }
 
-static void address_make(int family, const void *bytes, uint16_t port,
-                         struct sockaddr_storage *address)
+static void address_make(int family, const void *bytes, uint16_t port, struct sockaddr_storage *address)
 {
     *address = (struct sockaddr_storage){0};
     if (family == AF_INET) {
@@ -68,17 +67,14 @@ static void address_make(int family, const void *bytes, uint16_t port,
 static bool address_parse(const char *host, uint16_t port, struct sockaddr_storage *address)
 {
     uint8_t bytes[16];
-    int family = inet_pton(AF_INET, host, bytes) == 1    ? AF_INET
-                 : inet_pton(AF_INET6, host, bytes) == 1 ? AF_INET6
-                                                         : 0;
+    int family = inet_pton(AF_INET, host, bytes) == 1 ? AF_INET : inet_pton(AF_INET6, host, bytes) == 1 ? AF_INET6 : 0;
     if (family)
         address_make(family, bytes, port, address);
     return family != 0;
 }
 
 /* /etc/hosts: hosts(5). */
-static int hosts_lookup(const char *host, uint16_t port,
-                        struct sockaddr_storage addresses[CHANNEL_ADDRESSES_MAX])
+static int hosts_lookup(const char *host, uint16_t port, struct sockaddr_storage addresses[CHANNEL_ADDRESSES_MAX])
 {
     FILE *file = fopen("/etc/hosts", "re");
     if (!file)
@@ -171,8 +167,7 @@ int address_resolve(const char *address, struct sockaddr_storage addresses[CHANN
 
 socklen_t address_bytes(const struct sockaddr_storage *address)
 {
-    return address->ss_family == AF_INET6 ? sizeof(struct sockaddr_in6)
-                                          : sizeof(struct sockaddr_in);
+    return address->ss_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
 }
 
 bool address_same_host(const struct sockaddr_storage *one, const struct sockaddr_storage *other)

@@ -52,14 +52,13 @@ static int key_check_file(int fd, const char *path, char why[WIRE_MESSAGE_BYTES]
         return -EINVAL;
     }
     if (status.st_mode & 0177) {
-        snprintf(why, WIRE_MESSAGE_BYTES,
-                 "cannot use key file %s: its mode is %04o and must be 0600 (chmod 600 it)", path,
-                 status.st_mode & 07777);
+        snprintf(why, WIRE_MESSAGE_BYTES, "cannot use key file %s: its mode is %04o and must be 0600 (chmod 600 it)",
+                 path, status.st_mode & 07777);
         return -EPERM;
     }
     if (status.st_uid != geteuid() && status.st_uid != 0) {
-        snprintf(why, WIRE_MESSAGE_BYTES,
-                 "cannot use key file %s: it belongs to user %u (chown it)", path, status.st_uid);
+        snprintf(why, WIRE_MESSAGE_BYTES, "cannot use key file %s: it belongs to user %u (chown it)", path,
+                 status.st_uid);
         return -EPERM;
     }
     return 0;

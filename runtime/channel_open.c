@@ -38,8 +38,7 @@ static void socket_prepare(int fd)
         {IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_COUNT},
     };
     for (size_t i = 0; i < sizeof options / sizeof *options; i++)
-        setsockopt(fd, options[i].level, options[i].option, &options[i].value,
-                   sizeof options[i].value);
+        setsockopt(fd, options[i].level, options[i].option, &options[i].value, sizeof options[i].value);
 }
 
 static uint64_t deadline_after(int timeout_ms)
@@ -81,8 +80,7 @@ static int connect_any(const char *address, uint64_t deadline, char why[WIRE_MES
     int count = address_resolve(address, addresses);
     if (count < 0) {
         snprintf(why, WIRE_MESSAGE_BYTES, "cannot connect to %s: %s", address,
-                 count == -EINVAL ? "it is not of the form HOST[:PORT]"
-                                  : "no such host (check the name)");
+                 count == -EINVAL ? "it is not of the form HOST[:PORT]" : "no such host (check the name)");
         return count;
     }
     int result = -ENOENT;
@@ -90,14 +88,12 @@ static int connect_any(const char *address, uint64_t deadline, char why[WIRE_MES
         result = socket_connect(&addresses[i], deadline);
     if (result < 0)
         snprintf(why, WIRE_MESSAGE_BYTES, "cannot connect to %s: %s%s", address, strerror(-result),
-                 result == -ECONNREFUSED ? " (start spand there)"
-                                         : " (check the name and the network)");
+                 result == -ECONNREFUSED ? " (start spand there)" : " (check the name and the network)");
     return result;
 }
 
-int channel_connect(const char *address, enum wire_kind kind, const uint8_t session[16],
-                    const struct channel_key *key, int timeout_ms, int fd_floor,
-                    struct channel **out, char why[WIRE_MESSAGE_BYTES])
+int channel_connect(const char *address, enum wire_kind kind, const uint8_t session[16], const struct channel_key *key,
+                    int timeout_ms, int fd_floor, struct channel **out, char why[WIRE_MESSAGE_BYTES])
 {
     *out = NULL;
     uint64_t deadline = deadline_after(timeout_ms);
@@ -106,8 +102,8 @@ int channel_connect(const char *address, enum wire_kind kind, const uint8_t sess
         return fd;
     fd = descriptor_raise(fd, fd_floor);
     if (fd < 0) {
-        snprintf(why, WIRE_MESSAGE_BYTES, "cannot connect to %s: %s (raise the limit of open files)",
-                 address, strerror(-fd));
+        snprintf(why, WIRE_MESSAGE_BYTES, "cannot connect to %s: %s (raise the limit of open files)", address,
+                 strerror(-fd));
         return fd;
     }
     socket_prepare(fd);
@@ -117,10 +113,8 @@ int channel_connect(const char *address, enum wire_kind kind, const uint8_t sess
         snprintf(why, WIRE_MESSAGE_BYTES, "cannot connect to %s: no memory", address);
         return -ENOMEM;
     }
-    struct wire_preamble preamble = {.magic = WIRE_MAGIC,
-                                     .version = WIRE_VERSION,
-                                     .kind = (uint8_t)kind,
-                                     .flags = key ? WIRE_PREAMBLE_TLS : 0};
+    struct wire_preamble preamble = {
+        .magic = WIRE_MAGIC, .version = WIRE_VERSION, .kind = (uint8_t)kind, .flags = key ? WIRE_PREAMBLE_TLS : 0};
     memcpy(preamble.session, session, sizeof preamble.session);
     int error = channel_send_bytes(channel, &preamble, sizeof preamble);
     if (error)
@@ -169,8 +163,8 @@ int channel_read_preamble(int fd, int timeout_ms, struct wire_preamble *out)
     uint64_t deadline = deadline_after(timeout_ms);
     size_t used = 0;
     while (used < sizeof *out) {
-        long received = kernel_call(SYS_recvfrom, fd, (long)((uint8_t *)out + used),
-                                    (long)(sizeof *out - used), MSG_DONTWAIT, 0, 0);
+        long received = kernel_call(SYS_recvfrom, fd, (long)((uint8_t *)out + used), (long)(sizeof *out - used),
+                                    MSG_DONTWAIT, 0, 0);
         if (received == 0 || received == -ECONNRESET)
             return -EPIPE;
         if (received > 0) {
@@ -192,21 +186,19 @@ int channel_listen(const char *address, char name[64], char why[WIRE_MESSAGE_BYT
     int count = address_resolve(address, addresses);
     if (count < 0) {
         snprintf(why, WIRE_MESSAGE_BYTES, "cannot listen on %s: %s", address,
-                 count == -EINVAL ? "it is not of the form ADDRESS[:PORT]"
-                                  : "no such host (check the name)");
+                 count == -EINVAL ? "it is not of the form ADDRESS[:PORT]" : "no such host (check the name)");
         return count;
     }
     int fd = socket(addresses[0].ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), on = 1;
     socklen_t size = sizeof addresses[0];
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
-        bind(fd, (struct sockaddr *)&addresses[0], address_bytes(&addresses[0])) < 0 ||
-        listen(fd, SOMAXCONN) < 0 || getsockname(fd, (struct sockaddr *)&addresses[0], &size) < 0) {
+        bind(fd, (struct sockaddr *)&addresses[0], address_bytes(&addresses[0])) < 0 || listen(fd, SOMAXCONN) < 0 ||
+        getsockname(fd, (struct sockaddr *)&addresses[0], &size) < 0) {
         int error = errno;
         if (fd >= 0)
             close(fd);
         snprintf(why, WIRE_MESSAGE_BYTES, "cannot listen on %s: %s%s", address, strerror(error),
-                 error == EADDRINUSE ? " (another agent has it; choose another port with --listen)"
-                                     : "");
+                 error == EADDRINUSE ? " (another agent has it; choose another port with --listen)" : "");
         return -error;
     }
     address_name(&addresses[0], name);

@@ -54,8 +54,8 @@ struct channel {
     int send_error; /* sticky negative errno */
 
     struct channel_buffer input; /* of the one receiving thread */
-    int receive_error; /* sticky negative errno, reported when the frames before it are used up */
-    bool drained;      /* the last recv took all there was */
+    int receive_error;           /* sticky negative errno, reported when the frames before it are used up */
+    bool drained;                /* the last recv took all there was */
     struct channel_spin spin;
 };
 
@@ -82,8 +82,8 @@ long tls_receive(struct channel *channel, void *bytes, size_t size);
 long tls_send(struct channel *channel, const void *bytes, size_t size);
 /* The handshake. On failure a line in `why` and a negative errno. `other` names the other side for
  * it. */
-int tls_start(struct channel *channel, const struct channel_key *key, bool server,
-              uint64_t deadline_ns, const char *other, char why[WIRE_MESSAGE_BYTES]);
+int tls_start(struct channel *channel, const struct channel_key *key, bool server, uint64_t deadline_ns,
+              const char *other, char why[WIRE_MESSAGE_BYTES]);
 void tls_end(struct channel *channel);
 
 /*

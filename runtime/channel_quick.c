@@ -36,8 +36,8 @@ static bool frame_send(struct channel *channel, const uint8_t *frame, size_t siz
     return true;
 }
 
-enum channel_quick channel_quick_exchange(struct channel *channel, enum wire_type type, const void *payload, size_t bytes,
-                                          enum wire_type answer_type, void *answer, size_t answer_bytes)
+enum channel_quick channel_quick_exchange(struct channel *channel, enum wire_type type, const void *payload,
+                                          size_t bytes, enum wire_type answer_type, void *answer, size_t answer_bytes)
 {
     uint8_t frame[sizeof(struct wire_frame) + CHANNEL_QUICK_MAX];
     struct wire_frame header;

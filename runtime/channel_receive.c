@@ -18,10 +18,8 @@
 
 #include "runtime/channel_private.h"
 
-#define SPIN_TIGHT_NS                                                                              \
-    20000u /* without a yield: most answers come in this time when their sender runs */
-#define SPIN_WORTH_NS                                                                              \
-    150000u /* a sleep this short would have been shorter as a spin: waking costs about 100 us */
+#define SPIN_TIGHT_NS    20000u  /* without a yield: most answers come in this time when their sender runs */
+#define SPIN_WORTH_NS    150000u /* a sleep this short would have been shorter as a spin: waking costs about 100 us */
 #define SPIN_HARM_NS     200000u /* a yield this long gave the processor to somebody else's work */
 #define SPIN_LOOK_WAITS  64u     /* waits after which to look anew where messages come from */
 #define SPIN_PENALTY_MIN 16u
@@ -92,8 +90,7 @@ static void spin_look(struct channel *channel)
     channel->spin.waits = 0;
     channel->spin.same_processor =
         channel->local &&
-        kernel_call(SYS_getsockopt, channel->fd, SOL_SOCKET, SO_INCOMING_CPU, (long)&sender,
-                    (long)&size, 0) == 0 &&
+        kernel_call(SYS_getsockopt, channel->fd, SOL_SOCKET, SO_INCOMING_CPU, (long)&sender, (long)&size, 0) == 0 &&
         kernel_call(SYS_getcpu, (long)&own, 0, 0, 0, 0, 0) == 0 && sender == (int)own;
 }
 
@@ -156,8 +153,7 @@ static void spin_learn(struct channel *channel, uint64_t waited_ns)
 
 /* Sleeps until the socket has something: 1, 0 time is up, negative errno. A blocking recv where
  * that is the same. */
-static long input_sleep(struct channel *channel, const sigset_t *mask, uint64_t deadline,
-                        bool interruptible)
+static long input_sleep(struct channel *channel, const sigset_t *mask, uint64_t deadline, bool interruptible)
 {
     if (!interruptible && !deadline && !channel->tls)
         return input_fill(channel, 0);
@@ -169,16 +165,14 @@ static long input_sleep(struct channel *channel, const sigset_t *mask, uint64_t 
         left.tv_sec = (time_t)(ns / 1000000000u);
         left.tv_nsec = (long)(ns % 1000000000u);
     }
-    return kernel_call(SYS_ppoll, (long)&pollfd, 1, deadline ? (long)&left : 0, (long)mask,
-                       _NSIG / 8, 0);
+    return kernel_call(SYS_ppoll, (long)&pollfd, 1, deadline ? (long)&left : 0, (long)mask, _NSIG / 8, 0);
 }
 
 /*
  * Until input_ready: 1 (also when receiving can only fail from now on, see receive_error), 0 time
  * is up, -EINTR when `interruptible`. `timeout_ms` -1: none.
  */
-static int input_await(struct channel *channel, size_t size, const sigset_t *mask, int timeout_ms,
-                       bool interruptible)
+static int input_await(struct channel *channel, size_t size, const sigset_t *mask, int timeout_ms, bool interruptible)
 {
     uint64_t deadline = 0;
     for (;;) {
@@ -187,8 +181,7 @@ static int input_await(struct channel *channel, size_t size, const sigset_t *mas
             channel->receive_error = ready;
         if (ready != 0 || channel->receive_error)
             return 1;
-        bool sleep_at_once =
-            channel->spin.same_processor && !interruptible && !channel->tls && timeout_ms < 0;
+        bool sleep_at_once = channel->spin.same_processor && !interruptible && !channel->tls && timeout_ms < 0;
         long received = sleep_at_once ? 0 : input_fill(channel, MSG_DONTWAIT);
         if (received == 0 && timeout_ms == 0)
             return 0;
@@ -221,8 +214,7 @@ static const void *input_take(struct channel *channel, struct wire_frame *frame)
     return payload;
 }
 
-int channel_receive(struct channel *channel, struct wire_frame *frame, void *payload,
-                    size_t capacity)
+int channel_receive(struct channel *channel, struct wire_frame *frame, void *payload, size_t capacity)
 {
     input_await(channel, 0, NULL, -1, false);
     int ready = input_ready(channel, 0);

@@ -29,8 +29,7 @@ static int output_append(struct channel_buffer *output, const void *bytes, size_
     if ((uintptr_t)bytes >= SPAN_ZONE_END) {
         memcpy(output->bytes + output->end, bytes, size);
     } else {
-        struct iovec to = {output->bytes + output->end, size},
-                     from = {(void *)(uintptr_t)bytes, size};
+        struct iovec to = {output->bytes + output->end, size}, from = {(void *)(uintptr_t)bytes, size};
         long pid = kernel_call(SYS_getpid, 0, 0, 0, 0, 0, 0);
         long copied = kernel_call(SYS_process_vm_readv, pid, (long)&to, 1, (long)&from, 1, 0);
         if (copied != (long)size)
@@ -41,8 +40,7 @@ static int output_append(struct channel_buffer *output, const void *bytes, size_
 }
 
 /* Appends what is left of a frame after its first `sent` bytes. */
-static int output_append_rest(struct channel *channel, const struct iovec *pieces, int count,
-                              size_t size, size_t sent)
+static int output_append_rest(struct channel *channel, const struct iovec *pieces, int count, size_t size, size_t sent)
 {
     struct channel_buffer *output = &channel->output;
     if (buffer_used(output) + size - sent > CHANNEL_QUEUE_BYTES_MAX)
@@ -52,8 +50,7 @@ static int output_append_rest(struct channel *channel, const struct iovec *piece
     for (int i = 0; i < count && !error; i++) {
         size_t skip = sent < pieces[i].iov_len ? sent : pieces[i].iov_len;
         sent -= skip;
-        error = output_append(output, (const uint8_t *)pieces[i].iov_base + skip,
-                              pieces[i].iov_len - skip);
+        error = output_append(output, (const uint8_t *)pieces[i].iov_base + skip, pieces[i].iov_len - skip);
     }
     if (error)
         output->end = end;
@@ -66,9 +63,8 @@ static int output_flush(struct channel *channel)
     struct channel_buffer *output = &channel->output;
     while (buffer_used(output) > 0) {
         const uint8_t *bytes = output->bytes + output->start;
-        long sent = channel->tls
-                        ? tls_send(channel, bytes, buffer_used(output))
-                        : socket_send(channel->fd, bytes, buffer_used(output), MSG_DONTWAIT);
+        long sent = channel->tls ? tls_send(channel, bytes, buffer_used(output))
+                                 : socket_send(channel->fd, bytes, buffer_used(output), MSG_DONTWAIT);
         if (sent == 0 || sent == -EAGAIN)
             return 0;
         if (sent == -EINTR)
@@ -139,8 +135,7 @@ static int pieces_send_all(struct channel *channel, struct iovec *pieces, int co
 }
 
 /* Puts header and payload side by side. The frame's size with its header, or a negative errno. */
-static long frame_assemble(struct wire_frame *frame, enum wire_type type,
-                           const struct iovec *payload, int count,
+static long frame_assemble(struct wire_frame *frame, enum wire_type type, const struct iovec *payload, int count,
                            struct iovec pieces[CHANNEL_IOVECS_MAX])
 {
     if (count < 0 || count >= CHANNEL_IOVECS_MAX)
@@ -174,8 +169,7 @@ static int send_whole(struct channel *channel, struct iovec *pieces, int count, 
     return error;
 }
 
-int channel_send(struct channel *channel, enum wire_type type, const struct iovec *payload,
-                 int count)
+int channel_send(struct channel *channel, enum wire_type type, const struct iovec *payload, int count)
 {
     struct wire_frame frame;
     struct iovec pieces[CHANNEL_IOVECS_MAX];
@@ -189,8 +183,7 @@ int channel_send_bytes(struct channel *channel, const void *bytes, size_t size)
     return send_whole(channel, &piece, 1, size);
 }
 
-int channel_queue(struct channel *channel, enum wire_type type, const struct iovec *payload,
-                  int count)
+int channel_queue(struct channel *channel, enum wire_type type, const struct iovec *payload, int count)
 {
     struct wire_frame frame;
     struct iovec pieces[CHANNEL_IOVECS_MAX];
@@ -221,8 +214,7 @@ int channel_queue(struct channel *channel, enum wire_type type, const struct iov
     return error < 0 ? error : 0;
 }
 
-int channel_stage(struct channel *channel, enum wire_type type, const struct iovec *payload,
-                  int count)
+int channel_stage(struct channel *channel, enum wire_type type, const struct iovec *payload, int count)
 {
     struct wire_frame frame;
     struct iovec pieces[CHANNEL_IOVECS_MAX];

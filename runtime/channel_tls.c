@@ -47,8 +47,7 @@ static int transport_read(BIO *bio, char *bytes, int size)
 static int transport_write(BIO *bio, const char *bytes, int size)
 {
     struct channel *channel = BIO_get_data(bio);
-    long result =
-        kernel_call(SYS_sendto, channel->fd, (long)bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL, 0, 0);
+    long result = kernel_call(SYS_sendto, channel->fd, (long)bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL, 0, 0);
     return transport_result(bio, result, BIO_FLAGS_WRITE);
 }
 
@@ -66,15 +65,13 @@ static SSL_SESSION *psk_session(SSL *tls)
     const SSL_CIPHER *cipher = SSL_CIPHER_find(tls, cipher_aes_128_gcm_sha256);
     SSL_SESSION *session = SSL_SESSION_new();
     if (session && cipher && SSL_SESSION_set1_master_key(session, key->bytes, sizeof key->bytes) &&
-        SSL_SESSION_set_cipher(session, cipher) &&
-        SSL_SESSION_set_protocol_version(session, TLS1_3_VERSION))
+        SSL_SESSION_set_cipher(session, cipher) && SSL_SESSION_set_protocol_version(session, TLS1_3_VERSION))
         return session;
     SSL_SESSION_free(session);
     return NULL;
 }
 
-static int psk_use(SSL *tls, const EVP_MD *digest, const unsigned char **identity, size_t *size,
-                   SSL_SESSION **session)
+static int psk_use(SSL *tls, const EVP_MD *digest, const unsigned char **identity, size_t *size, SSL_SESSION **session)
 {
     (void)digest; /* set only after a retry request, which can but name the one hash that we use */
     *session = psk_session(tls);
@@ -107,8 +104,8 @@ static SSL_CTX *context_create(bool server)
     else
         SSL_CTX_set_psk_use_session_callback(context, psk_use);
     if (SSL_CTX_set_min_proto_version(context, TLS1_3_VERSION) &&
-        SSL_CTX_set_ciphersuites(context, "TLS_AES_128_GCM_SHA256") &&
-        SSL_CTX_set1_groups_list(context, "X25519") && SSL_CTX_set_num_tickets(context, 0))
+        SSL_CTX_set_ciphersuites(context, "TLS_AES_128_GCM_SHA256") && SSL_CTX_set1_groups_list(context, "X25519") &&
+        SSL_CTX_set_num_tickets(context, 0))
         return context;
     SSL_CTX_free(context);
     return NULL;
@@ -123,8 +120,7 @@ static SSL_CTX *context_get(bool server)
          * send. */
         OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ATEXIT, NULL);
         BIO_METHOD *method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "channel");
-        if (method && BIO_meth_set_read(method, transport_read) &&
-            BIO_meth_set_write(method, transport_write) &&
+        if (method && BIO_meth_set_read(method, transport_read) && BIO_meth_set_write(method, transport_write) &&
             BIO_meth_set_ctrl(method, transport_control))
             transport = method;
         else
@@ -139,21 +135,18 @@ static SSL_CTX *context_get(bool server)
 
 /* ---- handshake ---- */
 
-static int handshake_failed(int status, const char *other, bool server,
-                            char why[WIRE_MESSAGE_BYTES])
+static int handshake_failed(int status, const char *other, bool server, char why[WIRE_MESSAGE_BYTES])
 {
     unsigned long error = ERR_peek_error();
     int reason = ERR_GET_REASON(error);
-    bool closed = status == SSL_ERROR_SYSCALL || status == SSL_ERROR_ZERO_RETURN ||
-                  reason == SSL_R_UNEXPECTED_EOF_WHILE_READING;
+    bool closed =
+        status == SSL_ERROR_SYSCALL || status == SSL_ERROR_ZERO_RETURN || reason == SSL_R_UNEXPECTED_EOF_WHILE_READING;
     const char *what = NULL;
     if (closed) {
         what = "it closed the connection during the handshake";
     } else if (reason == SSL_R_WRONG_VERSION_NUMBER || reason == SSL_R_HTTP_REQUEST) {
-        what = server ? "it does not speak TLS"
-                      : "it uses no key, or is not spand (start spand with --key)";
-    } else if (reason == SSL_R_BINDER_DOES_NOT_VERIFY ||
-               reason == SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM ||
+        what = server ? "it does not speak TLS" : "it uses no key, or is not spand (start spand with --key)";
+    } else if (reason == SSL_R_BINDER_DOES_NOT_VERIFY || reason == SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM ||
                reason == SSL_R_NO_SHARED_CIPHER || reason >= SSL_AD_REASON_OFFSET) {
         what = "it has another key (use the same key file on both)";
     }
@@ -176,18 +169,16 @@ static int handshake_run(struct channel *channel, bool server, uint64_t deadline
         int status = SSL_get_error(channel->tls, result);
         if (status != SSL_ERROR_WANT_READ && status != SSL_ERROR_WANT_WRITE)
             return handshake_failed(status, other, server, why);
-        int ready =
-            channel_poll(channel->fd, status == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT, deadline);
+        int ready = channel_poll(channel->fd, status == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT, deadline);
         if (ready <= 0) {
-            snprintf(why, WIRE_MESSAGE_BYTES,
-                     "cannot agree on a key with %s: it did not answer in time", other);
+            snprintf(why, WIRE_MESSAGE_BYTES, "cannot agree on a key with %s: it did not answer in time", other);
             return ready < 0 ? ready : -ETIMEDOUT;
         }
     }
 }
 
-int tls_start(struct channel *channel, const struct channel_key *key, bool server,
-              uint64_t deadline_ns, const char *other, char why[WIRE_MESSAGE_BYTES])
+int tls_start(struct channel *channel, const struct channel_key *key, bool server, uint64_t deadline_ns,
+              const char *other, char why[WIRE_MESSAGE_BYTES])
 {
     SSL_CTX *context = context_get(server);
     SSL *tls = context ? SSL_new(context) : NULL;
@@ -250,8 +241,7 @@ long tls_receive(struct channel *channel, void *bytes, size_t size)
 long tls_send(struct channel *channel, const void *bytes, size_t size)
 {
     lock_acquire(&channel->tls_lock);
-    int result =
-        SSL_write(channel->tls, bytes, size < TLS_RECORD_BYTES ? (int)size : TLS_RECORD_BYTES);
+    int result = SSL_write(channel->tls, bytes, size < TLS_RECORD_BYTES ? (int)size : TLS_RECORD_BYTES);
     long sent = result > 0 ? result : record_result(channel, result);
     if (sent > 0 && ++channel->tls_records == TLS_RECORDS_PER_KEY) {
         channel->tls_records = 0;

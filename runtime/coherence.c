@@ -14,15 +14,13 @@
 
 _Noreturn void coherence_abort(const char *condition, const char *file, int line)
 {
-    fprintf(
-        stderr,
-        "ld-span: coherence: assertion failed: %s at %s:%d (memory cannot be trusted any more)\n",
-        condition, file, line);
+    fprintf(stderr, "ld-span: coherence: assertion failed: %s at %s:%d (memory cannot be trusted any more)\n",
+            condition, file, line);
     abort();
 }
 
-struct coherence *coherence_create(unsigned node, const struct coherence_operations *operations,
-                                   void *context, uint64_t hold_ns)
+struct coherence *coherence_create(unsigned node, const struct coherence_operations *operations, void *context,
+                                   uint64_t hold_ns)
 {
     COHERENCE_ASSERT(node < NODES_MAX);
     struct coherence *coherence = calloc(1, sizeof *coherence);
@@ -68,15 +66,14 @@ void coherence_move(struct coherence *coherence, uint64_t page, unsigned node)
         coherence_peer_give(coherence, page);
 }
 
-static int message_page(struct coherence *coherence, unsigned from, enum wire_type type,
-                        const void *payload, size_t bytes)
+static int message_page(struct coherence *coherence, unsigned from, enum wire_type type, const void *payload,
+                        size_t bytes)
 {
     struct wire_page message;
     if (bytes < sizeof message)
         return -EPROTO;
     memcpy(&message, payload, sizeof message);
-    bool with_data =
-        (type == WIRE_PAGE_GRANT || type == WIRE_PAGE_RETURN) && (message.flags & WIRE_PAGE_DATA);
+    bool with_data = (type == WIRE_PAGE_GRANT || type == WIRE_PAGE_RETURN) && (message.flags & WIRE_PAGE_DATA);
     if (bytes != sizeof message + (with_data ? PAGE_BYTES : 0))
         return -EPROTO;
     if (message.page < PAGE_FIRST || message.page >= PAGE_END || message.state > PAGE_MODIFIED ||
@@ -95,8 +92,8 @@ static int message_page(struct coherence *coherence, unsigned from, enum wire_ty
     }
 }
 
-static int message_range(struct coherence *coherence, unsigned from, enum wire_type type,
-                         const void *payload, size_t bytes)
+static int message_range(struct coherence *coherence, unsigned from, enum wire_type type, const void *payload,
+                         size_t bytes)
 {
     struct wire_range range;
     if (bytes != sizeof range)
@@ -111,8 +108,8 @@ static int message_range(struct coherence *coherence, unsigned from, enum wire_t
     return coherence_peer_range(coherence, type, &range);
 }
 
-int coherence_message(struct coherence *coherence, unsigned from, enum wire_type type,
-                      const void *payload, size_t bytes)
+int coherence_message(struct coherence *coherence, unsigned from, enum wire_type type, const void *payload,
+                      size_t bytes)
 {
     bool home = coherence->node == HOME_NODE;
     if (home ? from >= NODES_MAX || !(coherence->nodes & NODE_BIT(from)) : from != HOME_NODE)
@@ -154,10 +151,9 @@ uint64_t coherence_tick(struct coherence *coherence)
     do {
         due_ns = UINT64_MAX;
         ready = NULL;
-        for (struct coherence_request *request = coherence->delayed;
-             request != NULL && ready == NULL; request = request->delayed_next) {
-            uint64_t left_ns =
-                coherence_hold_left(coherence, coherence_table_find(coherence, request->page));
+        for (struct coherence_request *request = coherence->delayed; request != NULL && ready == NULL;
+             request = request->delayed_next) {
+            uint64_t left_ns = coherence_hold_left(coherence, coherence_table_find(coherence, request->page));
             if (left_ns == 0)
                 ready = request;
             else if (left_ns < due_ns)
@@ -195,8 +191,7 @@ enum page_state coherence_state(const struct coherence *coherence, uint64_t page
     return entry->state;
 }
 
-bool coherence_oldest_wait(const struct coherence *coherence, uint64_t *page, uint64_t *since_ns,
-                           unsigned *waits_for)
+bool coherence_oldest_wait(const struct coherence *coherence, uint64_t *page, uint64_t *since_ns, unsigned *waits_for)
 {
     const struct coherence_request *request = coherence->oldest;
     while (request != NULL && request->kind != KIND_REQUEST)

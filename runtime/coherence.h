@@ -18,8 +18,8 @@ struct coherence;
 
 /* What the protocol asks of its node. `page` is address >> PAGE_SHIFT. None may block on the network. */
 struct coherence_operations {
-    /* Queues a message to `node`; `data` is PAGE_BYTES or NULL. For WIRE_RANGE_* the message is a struct wire_range, which
-     * has the same size. */
+    /* Queues a message to `node`; `data` is PAGE_BYTES or NULL. For WIRE_RANGE_* the message is a struct wire_range,
+     * which has the same size. */
     void (*send)(void *context, unsigned node, enum wire_type type, const struct wire_page *message, const void *data);
     /* Local page: make it read-only; make it writable and wake; both keep the contents. 0, or -ENOENT not mapped. */
     int (*protect)(void *context, uint64_t page);
@@ -31,16 +31,16 @@ struct coherence_operations {
     /* Copies the contents out. With `populate` a page never touched becomes a zero page first, read-only.
      * 1 zero, 0 data, -ENOENT. */
     int (*read)(void *context, uint64_t page, void *data, bool populate);
-    /* Removes the page, before the next message leaves: from then on an access faults. The page has been protected before,
-     * so it no longer changes. A page that is not mapped is gone already. */
+    /* Removes the page, before the next message leaves: from then on an access faults. The page has been protected
+     * before, so it no longer changes. A page that is not mapped is gone already. */
     void (*discard)(void *context, uint64_t page);
     /* For a page that may be written until then: copies the contents out and removes it; no write is lost.
-     * A page never touched is zero. 1 zero, 0 data, -ENOENT. Without `force` -EBUSY when the kernel may be about to write to
-     * the page for a device or another process: then it had better stay. */
+     * A page never touched is zero. 1 zero, 0 data, -ENOENT. Without `force` -EBUSY when the kernel may be about to
+     * write to the page for a device or another process: then it had better stay. */
     int (*take)(void *context, uint64_t page, void *data, bool force);
     uint64_t (*now_ns)(void *context);
-    /* A range message has to be carried out on this peer: unmap (after which no page of the range is there) or protect, and
-     * wake. Peer only. */
+    /* A range message has to be carried out on this peer: unmap (after which no page of the range is there) or protect,
+     * and wake. Peer only. */
     void (*range)(void *context, enum wire_type type, const struct wire_range *range);
     /* A job of coherence_drop, coherence_protect, coherence_recall or coherence_freeze is done. Home only. */
     void (*done)(void *context, void *job);
@@ -65,8 +65,8 @@ size_t coherence_node_sole(const struct coherence *coherence, unsigned node);
 
 /* A local access needs the page; `write` for write permission. The answer is an install, unprotect or wake, in time. */
 void coherence_fault(struct coherence *coherence, uint64_t page, bool write);
-/* A thread that used the page here leaves for `node`: a page that is this node's alone goes there too, unasked. A peer's
- * goes home, wherever the thread goes. */
+/* A thread that used the page here leaves for `node`: a page that is this node's alone goes there too, unasked. A
+ * peer's goes home, wherever the thread goes. */
 void coherence_move(struct coherence *coherence, uint64_t page, unsigned node);
 /* A frame from `from` with `bytes` of payload, which may be malformed: 0, or -EPROTO (the connection must end). */
 int coherence_message(struct coherence *coherence, unsigned from, enum wire_type type, const void *payload,
@@ -82,8 +82,8 @@ uint64_t coherence_tick(struct coherence *coherence);
  * freeze: every page has a readable current copy at home and no peer can write until thaw.
  */
 void coherence_drop(struct coherence *coherence, uint64_t start, uint64_t end, uint64_t nodes, void *job);
-void coherence_protect(struct coherence *coherence, uint64_t start, uint64_t end, uint32_t protection,
-                       uint64_t nodes, void *job);
+void coherence_protect(struct coherence *coherence, uint64_t start, uint64_t end, uint32_t protection, uint64_t nodes,
+                       void *job);
 void coherence_recall(struct coherence *coherence, uint64_t start, uint64_t end, uint64_t nodes, void *job);
 void coherence_freeze(struct coherence *coherence, void *job);
 void coherence_thaw(struct coherence *coherence);

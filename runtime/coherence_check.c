@@ -4,8 +4,7 @@
  */
 #include "runtime/coherence_private.h"
 
-static void check_home(const struct coherence *coherence, const struct coherence_page *page,
-                       uint64_t number)
+static void check_home(const struct coherence *coherence, const struct coherence_page *page, uint64_t number)
 {
     const struct coherence_request *pending = coherence_home_pending(coherence, page);
     bool busy = (page->flags & PAGE_BUSY) != 0;
@@ -14,18 +13,15 @@ static void check_home(const struct coherence *coherence, const struct coherence
     COHERENCE_ASSERT((page->holders & ~(coherence->nodes | HOME_BIT)) == 0);
     COHERENCE_ASSERT(page->holders != 0 || busy);
     COHERENCE_ASSERT(page->state == PAGE_SHARED || (page->holders & (page->holders - 1)) == 0);
-    COHERENCE_ASSERT(page->state != PAGE_LOST &&
-                     (page->state != PAGE_EXCLUSIVE || page->holders != HOME_BIT));
+    COHERENCE_ASSERT(page->state != PAGE_LOST && (page->state != PAGE_EXCLUSIVE || page->holders != HOME_BIT));
     if (pending == NULL)
         return;
     COHERENCE_ASSERT(pending->page == number && (pending->pending & ~page->holders) == 0);
-    COHERENCE_ASSERT((pending->pending & (HOME_BIT | NODE_BIT(pending->node))) == 0 ||
-                     pending->node == HOME_NODE);
+    COHERENCE_ASSERT((pending->pending & (HOME_BIT | NODE_BIT(pending->node))) == 0 || pending->node == HOME_NODE);
     COHERENCE_ASSERT(!pending->delayed);
 }
 
-static void check_peer(const struct coherence *coherence, const struct coherence_page *page,
-                       uint64_t number)
+static void check_peer(const struct coherence *coherence, const struct coherence_page *page, uint64_t number)
 {
     COHERENCE_ASSERT(page->holders == 0 && !(page->flags & PAGE_BUSY));
     COHERENCE_ASSERT(page->state == PAGE_LOST || page->epoch != 0);
@@ -36,8 +32,7 @@ static void check_peer(const struct coherence *coherence, const struct coherence
         requests += request->kind == KIND_REQUEST;
         recalls += request->kind == KIND_RECALL;
         COHERENCE_ASSERT(request->kind != KIND_REQUEST || page->state <= PAGE_SHARED);
-        COHERENCE_ASSERT(request->kind != KIND_RECALL ||
-                         (page->state != PAGE_LOST && request->delayed));
+        COHERENCE_ASSERT(request->kind != KIND_RECALL || (page->state != PAGE_LOST && request->delayed));
     }
     COHERENCE_ASSERT(requests <= 1 && recalls <= 1);
 }
@@ -45,8 +40,7 @@ static void check_peer(const struct coherence *coherence, const struct coherence
 void coherence_check(const struct coherence *coherence)
 {
     size_t listed = 0, queued = 0;
-    for (const struct coherence_request *request = coherence->oldest; request != NULL;
-         request = request->newer)
+    for (const struct coherence_request *request = coherence->oldest; request != NULL; request = request->newer)
         listed++;
     const struct coherence_block *block;
     for (uint64_t at = 0; (block = coherence_table_block(coherence, at, PAGE_END)) != NULL;) {

@@ -23,8 +23,7 @@ static bool home_owns(const struct coherence_page *page)
 
 /* Reads home's copy into the scratch page, read-only from then on: what is granted is what home
  * keeps seeing. */
-static enum coherence_content home_read(struct coherence *coherence, struct coherence_page *page,
-                                        uint64_t number)
+static enum coherence_content home_read(struct coherence *coherence, struct coherence_page *page, uint64_t number)
 {
     bool owned = page->state == PAGE_MODIFIED;
     if (owned && coherence->operations.protect(coherence->context, number) != 0)
@@ -34,14 +33,14 @@ static enum coherence_content home_read(struct coherence *coherence, struct cohe
     return result < 0 ? CONTENT_GONE : result == 1 ? CONTENT_ZERO : CONTENT_DATA;
 }
 
-static void home_discard(struct coherence *coherence, struct coherence_page *page, uint64_t number,
-                         bool early)
+static void home_discard(struct coherence *coherence, struct coherence_page *page, uint64_t number, bool early)
 {
     coherence->operations.discard(coherence->context, number);
     coherence_hold_end(coherence, page, early);
 }
 
-/* As home_read, and home's copy is gone then; or it is not, and busy, when the reader of a migratory page can do without. */
+/* As home_read, and home's copy is gone then; or it is not, and busy, when the reader of a migratory page can do
+ * without. */
 static enum coherence_content home_take(struct coherence *coherence, struct coherence_page *page,
                                         const struct coherence_request *request)
 {
@@ -51,8 +50,7 @@ static enum coherence_content home_take(struct coherence *coherence, struct cohe
             home_discard(coherence, page, request->page, request->early);
         return content;
     }
-    int result = coherence->operations.take(coherence->context, request->page, coherence->scratch,
-                                            !request->promoted);
+    int result = coherence->operations.take(coherence->context, request->page, coherence->scratch, !request->promoted);
     COHERENCE_ASSERT(result >= 0 || result == -ENOENT || (result == -EBUSY && request->promoted));
     if (result < 0)
         return result == -EBUSY ? CONTENT_BUSY : CONTENT_GONE;
@@ -60,8 +58,7 @@ static enum coherence_content home_take(struct coherence *coherence, struct cohe
     return result == 1 ? CONTENT_ZERO : CONTENT_DATA;
 }
 
-static int home_install(struct coherence *coherence, uint64_t number, const void *data,
-                        bool writable)
+static int home_install(struct coherence *coherence, uint64_t number, const void *data, bool writable)
 {
     int result = coherence->operations.install(coherence->context, number, data, writable);
     if (result != -EEXIST)
@@ -86,8 +83,8 @@ static void home_repair(struct coherence *coherence, uint64_t number)
 /* ---- grants ---------------------------------------------------------------------------------- */
 
 static void grant_send(struct coherence *coherence, const struct coherence_page *page,
-                       const struct coherence_request *request, enum page_state state,
-                       enum coherence_content content, const void *data)
+                       const struct coherence_request *request, enum page_state state, enum coherence_content content,
+                       const void *data)
 {
     static const uint16_t flags[] = {
         [CONTENT_NONE] = 0,
@@ -116,8 +113,7 @@ static void grant_read_home(struct coherence *coherence, struct coherence_page *
             coherence->operations.wake(coherence->context, request->page);
         return;
     }
-    if (home_install(coherence, request->page, data, false) !=
-        0) { /* unmapped: the access that faulted will tell */
+    if (home_install(coherence, request->page, data, false) != 0) { /* unmapped: the access that faulted will tell */
         coherence->operations.wake(coherence->context, request->page);
         if (page->holders == 0) {
             page->holders = HOME_BIT;
@@ -133,8 +129,7 @@ static void grant_read_home(struct coherence *coherence, struct coherence_page *
 }
 
 static void grant_read_peer(struct coherence *coherence, struct coherence_page *page,
-                            const struct coherence_request *request, enum coherence_content content,
-                            const void *data)
+                            const struct coherence_request *request, enum coherence_content content, const void *data)
 {
     if (page->holders & HOME_BIT) {
         content = home_read(coherence, page, request->page);
@@ -144,8 +139,8 @@ static void grant_read_peer(struct coherence *coherence, struct coherence_page *
             return;
         }
         if (content == CONTENT_ZERO && page->holders == HOME_BIT && !coherence->frozen) {
-            /* Memory that nobody has written yet: the peer's alone, and its first write needs no message. Unless a device
-             * is about to fill it. */
+            /* Memory that nobody has written yet: the peer's alone, and its first write needs no message. Unless a
+             * device is about to fill it. */
             int taken = coherence->operations.take(coherence->context, request->page, coherence->scratch, false);
             COHERENCE_ASSERT(taken >= 0 || taken == -EBUSY || taken == -ENOENT);
             if (taken >= 0) {
@@ -191,8 +186,7 @@ static void grant_write_home(struct coherence *coherence, struct coherence_page 
 
 /* No other copy is left. */
 static void grant_modified(struct coherence *coherence, struct coherence_page *page,
-                           const struct coherence_request *request, enum coherence_content content,
-                           const void *data)
+                           const struct coherence_request *request, enum coherence_content content, const void *data)
 {
     page->holders = NODE_BIT(request->node);
     page->state = PAGE_MODIFIED;
@@ -202,8 +196,7 @@ static void grant_modified(struct coherence *coherence, struct coherence_page *p
 }
 
 static void grant_write_peer(struct coherence *coherence, struct coherence_page *page,
-                             const struct coherence_request *request,
-                             enum coherence_content content, const void *data)
+                             const struct coherence_request *request, enum coherence_content content, const void *data)
 {
     bool upgrade = (page->holders & NODE_BIT(request->node)) != 0;
     if ((page->holders & HOME_BIT) && !upgrade) {
@@ -226,8 +219,8 @@ static void grant_write_peer(struct coherence *coherence, struct coherence_page 
     grant_modified(coherence, page, request, content, data);
 }
 
-void coherence_home_finish(struct coherence *coherence, struct coherence_page *page,
-                           struct coherence_request *request, const void *data)
+void coherence_home_finish(struct coherence *coherence, struct coherence_page *page, struct coherence_request *request,
+                           const void *data)
 {
     enum coherence_content content = request->content;
     COHERENCE_ASSERT(request->pending == 0);
@@ -285,8 +278,7 @@ static bool home_holds(struct coherence *coherence, const struct coherence_page 
 }
 
 /* True: granted, and the request is gone. False: it waits. */
-static bool request_start(struct coherence *coherence, struct coherence_page *page,
-                          struct coherence_request *request)
+static bool request_start(struct coherence *coherence, struct coherence_page *page, struct coherence_request *request)
 {
     if (home_holds(coherence, page, request))
         return false;
@@ -299,8 +291,7 @@ static bool request_start(struct coherence *coherence, struct coherence_page *pa
     } else {
         unsigned source = contents_here ? NODES_MAX : node_first(peers);
         for (; peers != 0; peers &= peers - 1)
-            coherence_home_recall(coherence, page, request, node_first(peers),
-                                  node_first(peers) == source);
+            coherence_home_recall(coherence, page, request, node_first(peers), node_first(peers) == source);
     }
     if (request->pending == 0) {
         coherence_home_finish(coherence, page, request, NULL);
@@ -311,8 +302,7 @@ static bool request_start(struct coherence *coherence, struct coherence_page *pa
     return false;
 }
 
-static bool request_blocked(const struct coherence *coherence,
-                            const struct coherence_request *request)
+static bool request_blocked(const struct coherence *coherence, const struct coherence_request *request)
 {
     if (coherence->frozen && request->node != HOME_NODE && request->state == PAGE_MODIFIED)
         return true;
@@ -350,8 +340,8 @@ void coherence_home_push(struct coherence *coherence, uint64_t number, unsigned 
 
 /*
  * Locks and what they guard are read and then written by one node after the other. Once a node has upgraded a copy that
- * it had from the writer before it, whoever reads the page gets it modified at once, which saves the upgrade. Now and then
- * a reader gets the page shared: when it does not write before somebody else asks, the page is migratory no more.
+ * it had from the writer before it, whoever reads the page gets it modified at once, which saves the upgrade. Now and
+ * then a reader gets the page shared: when it does not write before somebody else asks, the page is migratory no more.
  */
 static bool migratory_read(const struct coherence *coherence, struct coherence_page *page)
 {
@@ -372,20 +362,18 @@ static void migratory_write(struct coherence_page *page, unsigned node)
     bool upgrade = (page->holders & NODE_BIT(node)) != 0;
     if (page->flags & PAGE_PROBED)
         page->flags &= (uint8_t)(upgrade ? ~PAGE_PROBED : ~(PAGE_MIGRATORY | PAGE_PROBED));
-    else if (upgrade && node != page->writer &&
-             page->holders == (NODE_BIT(node) | NODE_BIT(page->writer)))
+    else if (upgrade && node != page->writer && page->holders == (NODE_BIT(node) | NODE_BIT(page->writer)))
         page->flags |= PAGE_MIGRATORY;
 }
 
-static void request_receive(struct coherence *coherence, struct coherence_page *page,
-                            uint64_t number, unsigned node, bool write)
+static void request_receive(struct coherence *coherence, struct coherence_page *page, uint64_t number, unsigned node,
+                            bool write)
 {
     bool wanted = write || migratory_read(coherence, page);
     if (write)
         migratory_write(page, node);
     struct coherence_request *request =
-        coherence_request_add(coherence, page, number, KIND_REQUEST, node,
-                              wanted ? PAGE_MODIFIED : PAGE_SHARED);
+        coherence_request_add(coherence, page, number, KIND_REQUEST, node, wanted ? PAGE_MODIFIED : PAGE_SHARED);
     request->promoted = wanted && !write;
 }
 
@@ -409,8 +397,7 @@ void coherence_home_fault(struct coherence *coherence, uint64_t number, bool wri
         coherence->operations.wake(coherence->context, number);
         return;
     }
-    struct coherence_request *request =
-        coherence_request_find(coherence, page, KIND_REQUEST, HOME_NODE);
+    struct coherence_request *request = coherence_request_find(coherence, page, KIND_REQUEST, HOME_NODE);
     if (request != NULL) {
         request->upgrade_next |= write && request->state == PAGE_SHARED;
         return;
@@ -423,17 +410,14 @@ void coherence_home_fault(struct coherence *coherence, uint64_t number, bool wri
     coherence_home_run(coherence, number);
 }
 
-int coherence_home_request(struct coherence *coherence, unsigned from,
-                           const struct wire_page *message)
+int coherence_home_request(struct coherence *coherence, unsigned from, const struct wire_page *message)
 {
     bool write = message->state == PAGE_MODIFIED;
     if (message->flags != 0 || (!write && message->state != PAGE_SHARED))
         return -EPROTO;
-    if (message->held > (write ? PAGE_SHARED : PAGE_LOST) ||
-        (message->held == PAGE_LOST) != (message->epoch == 0))
+    if (message->held > (write ? PAGE_SHARED : PAGE_LOST) || (message->held == PAGE_LOST) != (message->epoch == 0))
         return -EPROTO;
-    if (message->drops != coherence->range_done[from] ||
-        coherence->requests_of[from] >= REQUESTS_PER_NODE_MAX)
+    if (message->drops != coherence->range_done[from] || coherence->requests_of[from] >= REQUESTS_PER_NODE_MAX)
         return -EPROTO;
     if (coherence_job_forgets(coherence, from, message->page))
         return 0;
@@ -444,16 +428,14 @@ int coherence_home_request(struct coherence *coherence, unsigned from,
         page->flags &= (uint8_t)~PAGE_PUSHED; /* it took the page that met the request for the answer */
         return 0;
     }
-    if ((page->holders & NODE_BIT(from)) &&
-        (!write || page->state != PAGE_SHARED || message->held != PAGE_SHARED))
+    if ((page->holders & NODE_BIT(from)) && (!write || page->state != PAGE_SHARED || message->held != PAGE_SHARED))
         return -EPROTO; /* it has what it wants */
     request_receive(coherence, page, message->page, from, write);
     coherence_home_run(coherence, message->page);
     return 0;
 }
 
-struct coherence_request *coherence_home_pending(const struct coherence *coherence,
-                                                 const struct coherence_page *page)
+struct coherence_request *coherence_home_pending(const struct coherence *coherence, const struct coherence_page *page)
 {
     if (page == NULL || !(page->flags & PAGE_BUSY))
         return NULL;
@@ -471,9 +453,8 @@ static bool held_makes_sense(const struct coherence_page *page, const struct wir
     return message->held == page->state && message->epoch == page->epoch;
 }
 
-static bool return_makes_sense(const struct coherence_page *page,
-                               const struct coherence_request *request, unsigned from,
-                               const struct wire_page *message)
+static bool return_makes_sense(const struct coherence_page *page, const struct coherence_request *request,
+                               unsigned from, const struct wire_page *message)
 {
     if (request == NULL || !(request->pending & NODE_BIT(from)))
         return false;
@@ -482,9 +463,8 @@ static bool return_makes_sense(const struct coherence_page *page,
     return (message->flags != 0) == (request->source == from) && held_makes_sense(page, message);
 }
 
-static void return_take(struct coherence *coherence, struct coherence_page *page,
-                        struct coherence_request *request, unsigned from,
-                        const struct wire_page *message, const void *data)
+static void return_take(struct coherence *coherence, struct coherence_page *page, struct coherence_request *request,
+                        unsigned from, const struct wire_page *message, const void *data)
 {
     request->pending &= ~NODE_BIT(from);
     page->epoch = message->epoch;
@@ -504,15 +484,14 @@ static void return_take(struct coherence *coherence, struct coherence_page *page
 }
 
 /*
- * The node could not install what it was granted, or the thread that used the page has left it. If it has been asked for the page since, this is
- * the answer: it will ignore the recall. Otherwise nobody but home may have the contents now.
+ * The node could not install what it was granted, or the thread that used the page has left it. If it has been asked
+ * for the page since, this is the answer: it will ignore the recall. Otherwise nobody but home may have the contents
+ * now.
  */
-static int return_gone(struct coherence *coherence, unsigned from, const struct wire_page *message,
-                       const void *data)
+static int return_gone(struct coherence *coherence, unsigned from, const struct wire_page *message, const void *data)
 {
     struct coherence_page *page = coherence_table_find(coherence, message->page);
-    if (coherence_job_forgets(coherence, from, message->page) &&
-        (page == NULL || !(page->holders & NODE_BIT(from))))
+    if (coherence_job_forgets(coherence, from, message->page) && (page == NULL || !(page->holders & NODE_BIT(from))))
         return 0;
     if (page == NULL || !(page->holders & NODE_BIT(from)) || message->state != PAGE_LOST ||
         !held_makes_sense(page, message))
@@ -536,8 +515,7 @@ static int return_gone(struct coherence *coherence, unsigned from, const struct 
     return 0;
 }
 
-int coherence_home_return(struct coherence *coherence, unsigned from,
-                          const struct wire_page *message, const void *data)
+int coherence_home_return(struct coherence *coherence, unsigned from, const struct wire_page *message, const void *data)
 {
     uint16_t contents = message->flags & (WIRE_PAGE_DATA | WIRE_PAGE_ZERO);
     if ((message->flags & ~(WIRE_PAGE_DATA | WIRE_PAGE_ZERO | WIRE_PAGE_GONE)) != 0 ||

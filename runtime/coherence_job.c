@@ -22,8 +22,7 @@ static bool job_covers(const struct coherence_job *job, uint64_t page)
     return page >= job->start && page < job->end;
 }
 
-bool coherence_job_blocks(const struct coherence *coherence,
-                          const struct coherence_request *request)
+bool coherence_job_blocks(const struct coherence *coherence, const struct coherence_request *request)
 {
     const struct coherence_job *job = coherence->jobs;
     return job != NULL && job->phase != PHASE_START && request->job == NULL && job_forgets(job) &&
@@ -70,15 +69,13 @@ static void job_start(struct coherence *coherence, struct coherence_job *job)
         if (request->node == HOME_NODE || request->pending != 0 || !job_covers(job, request->page))
             continue;
         job->nodes |= NODE_BIT(request->node);
-        coherence_request_remove(coherence, coherence_table_find(coherence, request->page),
-                                 request);
+        coherence_request_remove(coherence, coherence_table_find(coherence, request->page), request);
     }
 }
 
 static bool job_drained(const struct coherence *coherence, const struct coherence_job *job)
 {
-    for (const struct coherence_request *request = coherence->oldest; request != NULL;
-         request = request->newer)
+    for (const struct coherence_request *request = coherence->oldest; request != NULL; request = request->newer)
         if (request->pending != 0 && job_covers(job, request->page))
             return false;
     return true;
@@ -98,8 +95,7 @@ static bool job_collect(struct coherence *coherence, struct coherence_job *job)
     while ((block = coherence_table_block(coherence, job->cursor, job->end)) != NULL) {
         if (job->cursor < block->first)
             job->cursor = block->first;
-        uint64_t last =
-            block->first + BLOCK_PAGES < job->end ? block->first + BLOCK_PAGES : job->end;
+        uint64_t last = block->first + BLOCK_PAGES < job->end ? block->first + BLOCK_PAGES : job->end;
         while (job->cursor < last) {
             if (job->in_flight >= JOB_PAGES_MAX)
                 return false;
@@ -125,8 +121,7 @@ static bool job_collect(struct coherence *coherence, struct coherence_job *job)
 static void job_forget(struct coherence *coherence, struct coherence_job *job)
 {
     struct coherence_block *block;
-    for (uint64_t at = job->start;
-         (block = coherence_table_block(coherence, at, job->end)) != NULL;) {
+    for (uint64_t at = job->start; (block = coherence_table_block(coherence, at, job->end)) != NULL;) {
         for (unsigned i = 0; i < BLOCK_PAGES; i++) {
             struct coherence_page *page = &block->pages[i];
             if (!job_covers(job, block->first + i))
@@ -161,8 +156,7 @@ static void job_send(struct coherence *coherence, struct coherence_job *job)
         _Static_assert(sizeof message == sizeof range, "a range travels as a page does");
         memcpy(&message, &range, sizeof message);
         coherence->operations.send(coherence->context, node,
-                                   job->type == JOB_PROTECT ? WIRE_RANGE_PROTECT : WIRE_RANGE_DROP,
-                                   &message, NULL);
+                                   job->type == JOB_PROTECT ? WIRE_RANGE_PROTECT : WIRE_RANGE_DROP, &message, NULL);
     }
 }
 
@@ -231,8 +225,8 @@ void coherence_jobs_advance(struct coherence *coherence)
 
 /* ---- entry points ---------------------------------------------------------------------------- */
 
-static void job_add(struct coherence *coherence, enum coherence_job_type type, uint64_t start,
-                    uint64_t end, uint32_t protection, uint64_t nodes, void *handle)
+static void job_add(struct coherence *coherence, enum coherence_job_type type, uint64_t start, uint64_t end,
+                    uint32_t protection, uint64_t nodes, void *handle)
 {
     COHERENCE_ASSERT(coherence->node == HOME_NODE && start <= end);
     struct coherence_job *job = calloc(1, sizeof *job);
@@ -258,20 +252,18 @@ static void job_add(struct coherence *coherence, enum coherence_job_type type, u
     coherence_jobs_advance(coherence);
 }
 
-void coherence_drop(struct coherence *coherence, uint64_t start, uint64_t end, uint64_t nodes,
-                    void *job)
+void coherence_drop(struct coherence *coherence, uint64_t start, uint64_t end, uint64_t nodes, void *job)
 {
     job_add(coherence, JOB_DROP, start, end, 0, nodes, job);
 }
 
-void coherence_protect(struct coherence *coherence, uint64_t start, uint64_t end,
-                       uint32_t protection, uint64_t nodes, void *job)
+void coherence_protect(struct coherence *coherence, uint64_t start, uint64_t end, uint32_t protection, uint64_t nodes,
+                       void *job)
 {
     job_add(coherence, JOB_PROTECT, start, end, protection, nodes, job);
 }
 
-void coherence_recall(struct coherence *coherence, uint64_t start, uint64_t end, uint64_t nodes,
-                      void *job)
+void coherence_recall(struct coherence *coherence, uint64_t start, uint64_t end, uint64_t nodes, void *job)
 {
     job_add(coherence, JOB_RECALL, start, end, 0, nodes, job);
 }
@@ -289,13 +281,12 @@ void coherence_thaw(struct coherence *coherence)
     coherence_jobs_advance(coherence);
 }
 
-int coherence_job_range_done(struct coherence *coherence, unsigned from,
-                             const struct wire_range *range)
+int coherence_job_range_done(struct coherence *coherence, unsigned from, const struct wire_range *range)
 {
     struct coherence_job *job = coherence->jobs;
     if (job == NULL || job->phase != PHASE_WAIT || !(job->waiting & NODE_BIT(from)) ||
-        range->sequence != coherence->range_sent[from] ||
-        range->start != job->start << PAGE_SHIFT || range->end != job->end << PAGE_SHIFT)
+        range->sequence != coherence->range_sent[from] || range->start != job->start << PAGE_SHIFT ||
+        range->end != job->end << PAGE_SHIFT)
         return -EPROTO;
     job->waiting &= ~NODE_BIT(from);
     coherence->range_done[from] = range->sequence;

@@ -67,8 +67,7 @@ void coherence_peer_fault(struct coherence *coherence, uint64_t number, bool wri
         peer_modify(coherence, page, number);
         return;
     }
-    struct coherence_request *request =
-        coherence_request_find(coherence, page, KIND_REQUEST, coherence->node);
+    struct coherence_request *request = coherence_request_find(coherence, page, KIND_REQUEST, coherence->node);
     if (request != NULL) {
         request->upgrade_next |= write && request->state == PAGE_SHARED;
         return;
@@ -89,8 +88,7 @@ void coherence_peer_fault(struct coherence *coherence, uint64_t number, bool wri
 /* ---- grants ---------------------------------------------------------------------------------- */
 
 /* `request` NULL: the page comes with a thread that is on its way, and home did not know of a copy. */
-static bool grant_makes_sense(const struct coherence_page *page,
-                              const struct coherence_request *request,
+static bool grant_makes_sense(const struct coherence_page *page, const struct coherence_request *request,
                               const struct wire_page *message)
 {
     switch (message->flags) {
@@ -116,8 +114,7 @@ static bool grant_makes_sense(const struct coherence_page *page,
 }
 
 /* The mapping went while the page was under way: home must not believe that the page is here. */
-static void peer_give_back(struct coherence *coherence, const struct wire_page *grant,
-                           const void *data)
+static void peer_give_back(struct coherence *coherence, const struct wire_page *grant, const void *data)
 {
     struct wire_page message = {
         .page = grant->page,
@@ -131,8 +128,7 @@ static void peer_give_back(struct coherence *coherence, const struct wire_page *
     coherence->operations.wake(coherence->context, grant->page);
 }
 
-static int peer_install(struct coherence *coherence, uint64_t number, const void *data,
-                        bool writable)
+static int peer_install(struct coherence *coherence, uint64_t number, const void *data, bool writable)
 {
     int result = coherence->operations.install(coherence->context, number, data, writable);
     if (result != -EEXIST)
@@ -144,12 +140,10 @@ static int peer_install(struct coherence *coherence, uint64_t number, const void
     return result;
 }
 
-int coherence_peer_grant(struct coherence *coherence, const struct wire_page *message,
-                         const void *data)
+int coherence_peer_grant(struct coherence *coherence, const struct wire_page *message, const void *data)
 {
     struct coherence_page *page = coherence_table_get(coherence, message->page);
-    struct coherence_request *request =
-        coherence_request_find(coherence, page, KIND_REQUEST, coherence->node);
+    struct coherence_request *request = coherence_request_find(coherence, page, KIND_REQUEST, coherence->node);
     if (!grant_makes_sense(page, request, message))
         return -EPROTO;
     bool upgrade_next = request != NULL && request->upgrade_next;
@@ -181,8 +175,7 @@ int coherence_peer_grant(struct coherence *coherence, const struct wire_page *me
     page->epoch = epoch;
     coherence_hold_start(coherence, page);
     if (upgrade_next) {
-        request = coherence_request_add(coherence, page, message->page, KIND_REQUEST,
-                                        coherence->node, PAGE_MODIFIED);
+        request = coherence_request_add(coherence, page, message->page, KIND_REQUEST, coherence->node, PAGE_MODIFIED);
         peer_request_send(coherence, page, request);
     }
     return 0;
@@ -190,8 +183,8 @@ int coherence_peer_grant(struct coherence *coherence, const struct wire_page *me
 
 /* ---- recalls --------------------------------------------------------------------------------- */
 
-static void recall_carry_out(struct coherence *coherence, struct coherence_page *page,
-                             uint64_t number, enum page_state fall_back, bool with_data, bool early)
+static void recall_carry_out(struct coherence *coherence, struct coherence_page *page, uint64_t number,
+                             enum page_state fall_back, bool with_data, bool early)
 {
     struct wire_page message = {
         .page = number,
@@ -243,8 +236,8 @@ int coherence_peer_recall(struct coherence *coherence, const struct wire_page *m
         recall_carry_out(coherence, page, message->page, message->state, with_data, false);
         return 0;
     }
-    struct coherence_request *recall = coherence_request_add(
-        coherence, page, message->page, KIND_RECALL, coherence->node, message->state);
+    struct coherence_request *recall =
+        coherence_request_add(coherence, page, message->page, KIND_RECALL, coherence->node, message->state);
     recall->with_data = with_data;
     coherence_request_delay(coherence, recall);
     return 0;
@@ -322,8 +315,7 @@ static void range_forget_requests(struct coherence *coherence, uint64_t start, u
     }
 }
 
-int coherence_peer_range(struct coherence *coherence, enum wire_type type,
-                         const struct wire_range *range)
+int coherence_peer_range(struct coherence *coherence, enum wire_type type, const struct wire_range *range)
 {
     if (range->sequence != coherence->ranges + 1)
         return -EPROTO;

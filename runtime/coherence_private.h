@@ -35,9 +35,9 @@
 #define DROPPED_TICKS 1000u
 
 enum coherence_page_flags {
-    PAGE_BUSY = 1,  /* home: the first request of the queue waits for answers to recalls */
-    PAGE_HELD = 2,  /* stamp says when the copy came; without it, when it was taken */
-    PAGE_EARLY = 4, /* taken: somebody waited for it while it was held */
+    PAGE_BUSY = 1,      /* home: the first request of the queue waits for answers to recalls */
+    PAGE_HELD = 2,      /* stamp says when the copy came; without it, when it was taken */
+    PAGE_EARLY = 4,     /* taken: somebody waited for it while it was held */
     PAGE_MIGRATORY = 8, /* home: who reads it writes it next, so a reader gets it modified */
     PAGE_PROBED = 16,   /* home: migratory, but the last reader got it shared, to see whether it writes */
     PAGE_PUSHED = 32,   /* home: the holder was granted it unasked, and may have asked for it meanwhile */
@@ -83,8 +83,8 @@ enum coherence_content {
 struct coherence_request {
     uint64_t page;
     uint64_t since_ns;
-    uint64_t pending;                        /* home: nodes whose answer to a recall is awaited */
-    struct coherence_request *older, *newer; /* all requests by age */
+    uint64_t pending;                                          /* home: nodes whose answer to a recall is awaited */
+    struct coherence_request *older, *newer;                   /* all requests by age */
     struct coherence_request *delayed_next, *delayed_previous; /* those that wait for a hold time */
     struct coherence_job *job;                                 /* home: asked for by this job */
     uint8_t *data;     /* home: contents that came while other answers were awaited */
@@ -144,10 +144,9 @@ struct coherence {
     uint64_t dropped_start, dropped_end; /* peer: hull of the pages dropped lately */
     uint64_t dropped_ns, dropped_tick;   /* the last of them */
     uint64_t ticks;
-    uint64_t answer_least_ns,
-        answer_least_at_ns;              /* the fastest answer to a request of this node lately */
-    uint32_t answer_since, answer_stamp; /* hold clock when the request of this node answered last
-                                            was made, and answered */
+    uint64_t answer_least_ns, answer_least_at_ns;          /* the fastest answer to a request of this node lately */
+    uint32_t answer_since, answer_stamp;                   /* hold clock when the request of this node answered last
+                                                              was made, and answered */
     uint32_t range_sent[NODES_MAX], range_done[NODES_MAX]; /* home */
     uint32_t requests_of[NODES_MAX];                       /* home */
     struct coherence_counters counters;
@@ -164,10 +163,10 @@ struct coherence {
 
 /* Stays on in release builds: what it guards would corrupt the program. */
 _Noreturn void coherence_abort(const char *condition, const char *file, int line);
-#define COHERENCE_ASSERT(condition)                                                                \
-    do {                                                                                           \
-        if (__builtin_expect(!(condition), 0))                                                     \
-            coherence_abort(#condition, __FILE__, __LINE__);                                       \
+#define COHERENCE_ASSERT(condition)                                                                                    \
+    do {                                                                                                               \
+        if (__builtin_expect(!(condition), 0))                                                                         \
+            coherence_abort(#condition, __FILE__, __LINE__);                                                           \
     } while (0)
 
 static inline uint64_t coherence_now_ns(const struct coherence *coherence)
@@ -182,12 +181,10 @@ static inline unsigned node_first(uint64_t nodes)
 
 /* ---- coherence_table.c: pages by number; blocks are made when first asked for ---------------- */
 
-struct coherence_page *coherence_table_find(const struct coherence *coherence,
-                                            uint64_t page); /* NULL: default */
+struct coherence_page *coherence_table_find(const struct coherence *coherence, uint64_t page); /* NULL: default */
 struct coherence_page *coherence_table_get(struct coherence *coherence, uint64_t page);
 /* The first block that has a page in [page, end), NULL: none. */
-struct coherence_block *coherence_table_block(const struct coherence *coherence, uint64_t page,
-                                              uint64_t end);
+struct coherence_block *coherence_table_block(const struct coherence *coherence, uint64_t page, uint64_t end);
 void coherence_table_free_block(struct coherence *coherence, struct coherence_block *block);
 void coherence_table_destroy(struct coherence *coherence);
 /* What a page is that nobody has asked about. */
@@ -199,21 +196,18 @@ void coherence_table_reset(struct coherence *coherence, uint64_t start, uint64_t
 /* ---- coherence_request.c: requests, their queues, and the time for which pages are held ------ */
 
 /* A new request at the end of the page's queue. */
-struct coherence_request *coherence_request_add(struct coherence *coherence,
-                                                struct coherence_page *page, uint64_t number,
-                                                enum coherence_kind kind, unsigned node,
+struct coherence_request *coherence_request_add(struct coherence *coherence, struct coherence_page *page,
+                                                uint64_t number, enum coherence_kind kind, unsigned node,
                                                 enum page_state state);
 void coherence_request_remove(struct coherence *coherence, struct coherence_page *page,
                               struct coherence_request *request);
 /* By its number; NULL for 0. */
 struct coherence_request *coherence_request_at(const struct coherence *coherence, uint32_t number);
 /* The request of `node` in the page's queue that no job made; NULL. */
-struct coherence_request *coherence_request_find(const struct coherence *coherence,
-                                                 const struct coherence_page *page,
+struct coherence_request *coherence_request_find(const struct coherence *coherence, const struct coherence_page *page,
                                                  enum coherence_kind kind, unsigned node);
 /* Keeps contents for later in a buffer of the request. */
-void coherence_request_keep(struct coherence *coherence, struct coherence_request *request,
-                            const void *data);
+void coherence_request_keep(struct coherence *coherence, struct coherence_request *request, const void *data);
 void coherence_requests_destroy(struct coherence *coherence);
 
 /* A copy came: the hold time starts. */
@@ -233,19 +227,17 @@ void coherence_request_undelay(struct coherence *coherence, struct coherence_req
 /* ---- coherence_home.c: the directory --------------------------------------------------------- */
 
 void coherence_home_fault(struct coherence *coherence, uint64_t number, bool write);
-int coherence_home_request(struct coherence *coherence, unsigned from,
-                           const struct wire_page *message);
-int coherence_home_return(struct coherence *coherence, unsigned from,
-                          const struct wire_page *message, const void *data);
+int coherence_home_request(struct coherence *coherence, unsigned from, const struct wire_page *message);
+int coherence_home_return(struct coherence *coherence, unsigned from, const struct wire_page *message,
+                          const void *data);
 /* Everything that a busy request waits for has come, contents in `data` (NULL: zero, or none
  * needed): grants it. */
-void coherence_home_finish(struct coherence *coherence, struct coherence_page *page,
-                           struct coherence_request *request, const void *data);
+void coherence_home_finish(struct coherence *coherence, struct coherence_page *page, struct coherence_request *request,
+                           const void *data);
 /* Grants the page to `node`, which has not asked for it, when home has it to itself and nothing is under way. */
 void coherence_home_push(struct coherence *coherence, uint64_t number, unsigned node);
 /* The request of the page that waits for answers to recalls, NULL: none. */
-struct coherence_request *coherence_home_pending(const struct coherence *coherence,
-                                                 const struct coherence_page *page);
+struct coherence_request *coherence_home_pending(const struct coherence *coherence, const struct coherence_page *page);
 void coherence_home_recall(struct coherence *coherence, const struct coherence_page *page,
                            struct coherence_request *request, unsigned node, bool with_data);
 /* Starts what can start for the page. */
@@ -254,11 +246,9 @@ void coherence_home_run(struct coherence *coherence, uint64_t number);
 /* ---- coherence_peer.c: the cache of a peer --------------------------------------------------- */
 
 void coherence_peer_fault(struct coherence *coherence, uint64_t number, bool write);
-int coherence_peer_grant(struct coherence *coherence, const struct wire_page *message,
-                         const void *data);
+int coherence_peer_grant(struct coherence *coherence, const struct wire_page *message, const void *data);
 int coherence_peer_recall(struct coherence *coherence, const struct wire_page *message);
-int coherence_peer_range(struct coherence *coherence, enum wire_type type,
-                         const struct wire_range *range);
+int coherence_peer_range(struct coherence *coherence, enum wire_type type, const struct wire_range *range);
 /* Sends a page that only this node has home, unasked. */
 void coherence_peer_give(struct coherence *coherence, uint64_t number);
 /* Carries out a recall that was held back. */
@@ -266,13 +256,11 @@ void coherence_peer_release(struct coherence *coherence, struct coherence_reques
 
 /* ---- coherence_job.c: ranges ----------------------------------------------------------------- */
 
-int coherence_job_range_done(struct coherence *coherence, unsigned from,
-                             const struct wire_range *range);
+int coherence_job_range_done(struct coherence *coherence, unsigned from, const struct wire_range *range);
 /* Is a job at work on the page, or about to be? */
 bool coherence_job_concerns(const struct coherence *coherence, uint64_t page);
 /* Is this request to wait until the job at work is over? */
-bool coherence_job_blocks(const struct coherence *coherence,
-                          const struct coherence_request *request);
+bool coherence_job_blocks(const struct coherence *coherence, const struct coherence_request *request);
 /* Has (or will have) `node` to forget this page, so that what it says about it is void? */
 bool coherence_job_forgets(struct coherence *coherence, unsigned node, uint64_t page);
 /* Moves jobs on as far as they go. At the end of every entry point of home. */

@@ -10,18 +10,15 @@
 
 #include "runtime/coherence_private.h"
 
-#define HOLD_MAX_NS 1000000u
-#define HOLD_ANSWERS                                                                               \
-    16 /* or as much as so many of the fastest answers take, when messages are slow */
+#define HOLD_MAX_NS    1000000u
+#define HOLD_ANSWERS   16 /* or as much as so many of the fastest answers take, when messages are slow */
 #define HOLD_LEVEL_MAX 5
-#define HOLD_SPAN_MAX                                                                              \
-    9 /* level of a page that goes while another is fetched for the same instruction */
+#define HOLD_SPAN_MAX  9           /* level of a page that goes while another is fetched for the same instruction */
 #define ANSWER_SPAN_NS 1000000000u /* for which the fastest answer counts */
-#define HOLD_CLOCK_BITS                                                                            \
-    10 /* a tick of the hold clock is 1024 ns; it wraps after 73 minutes, which holds a page once  \
-          more */
-#define AGAIN_NS                                                                                   \
-    250000u /* wanted again so soon after it went: a sleeping thread needs 100 us to run at all */
+#define HOLD_CLOCK_BITS                                                                                                \
+    10                   /* a tick of the hold clock is 1024 ns; it wraps after 73 minutes, which holds a page once    \
+                            more */
+#define AGAIN_NS 250000u /* wanted again so soon after it went: a sleeping thread needs 100 us to run at all */
 
 /* ---- pool ------------------------------------------------------------------------------------ */
 
@@ -30,8 +27,7 @@ struct coherence_request *coherence_request_at(const struct coherence *coherence
     if (number == 0)
         return NULL;
     COHERENCE_ASSERT((number - 1) >> CHUNK_SHIFT < coherence->chunk_count);
-    return &coherence->chunks[(number - 1) >> CHUNK_SHIFT]
-                ->requests[(number - 1) & (CHUNK_REQUESTS - 1)];
+    return &coherence->chunks[(number - 1) >> CHUNK_SHIFT]->requests[(number - 1) & (CHUNK_REQUESTS - 1)];
 }
 
 static void pool_grow(struct coherence *coherence)
@@ -71,8 +67,7 @@ static void data_free(struct coherence *coherence, uint8_t *data)
     coherence->free_data = data;
 }
 
-void coherence_request_keep(struct coherence *coherence, struct coherence_request *request,
-                            const void *data)
+void coherence_request_keep(struct coherence *coherence, struct coherence_request *request, const void *data)
 {
     if (request->data == NULL)
         request->data = data_allocate(coherence);
@@ -81,9 +76,8 @@ void coherence_request_keep(struct coherence *coherence, struct coherence_reques
 
 /* ---- queues ---------------------------------------------------------------------------------- */
 
-struct coherence_request *coherence_request_add(struct coherence *coherence,
-                                                struct coherence_page *page, uint64_t number,
-                                                enum coherence_kind kind, unsigned node,
+struct coherence_request *coherence_request_add(struct coherence *coherence, struct coherence_page *page,
+                                                uint64_t number, enum coherence_kind kind, unsigned node,
                                                 enum page_state state)
 {
     if (coherence->free_request == 0)
@@ -137,21 +131,18 @@ void coherence_request_remove(struct coherence *coherence, struct coherence_page
     coherence->free_request = request->number;
 }
 
-struct coherence_request *coherence_request_find(const struct coherence *coherence,
-                                                 const struct coherence_page *page,
+struct coherence_request *coherence_request_find(const struct coherence *coherence, const struct coherence_page *page,
                                                  enum coherence_kind kind, unsigned node)
 {
     struct coherence_request *request = coherence_request_at(coherence, page->queue);
-    while (request != NULL &&
-           (request->kind != kind || request->node != node || request->job != NULL))
+    while (request != NULL && (request->kind != kind || request->node != node || request->job != NULL))
         request = coherence_request_at(coherence, request->next);
     return request;
 }
 
 void coherence_requests_destroy(struct coherence *coherence)
 {
-    for (struct coherence_request *request = coherence->oldest; request != NULL;
-         request = request->newer)
+    for (struct coherence_request *request = coherence->oldest; request != NULL; request = request->newer)
         free(request->data);
     while (coherence->free_data != NULL)
         free(data_allocate(coherence));
@@ -220,13 +211,11 @@ void coherence_hold_answered(struct coherence *coherence, const struct coherence
 
 /* Went while another page was being fetched here, which has just come: the instruction needs both.
  */
-static bool hold_was_too_short_for_another(const struct coherence *coherence,
-                                           const struct coherence_page *page)
+static bool hold_was_too_short_for_another(const struct coherence *coherence, const struct coherence_page *page)
 {
-    uint64_t answer_age_ns = (uint64_t)(hold_clock(coherence) - coherence->answer_stamp)
-                             << HOLD_CLOCK_BITS;
-    return answer_age_ns < AGAIN_NS && page->stamp - coherence->answer_since <=
-                                           coherence->answer_stamp - coherence->answer_since;
+    uint64_t answer_age_ns = (uint64_t)(hold_clock(coherence) - coherence->answer_stamp) << HOLD_CLOCK_BITS;
+    return answer_age_ns < AGAIN_NS &&
+           page->stamp - coherence->answer_since <= coherence->answer_stamp - coherence->answer_since;
 }
 
 void coherence_hold_adapt(const struct coherence *coherence, struct coherence_page *page)
@@ -265,8 +254,8 @@ void coherence_request_undelay(struct coherence *coherence, struct coherence_req
     if (!request->delayed)
         return;
     request->delayed = false;
-    *(request->delayed_previous != NULL ? &request->delayed_previous->delayed_next
-                                        : &coherence->delayed) = request->delayed_next;
+    *(request->delayed_previous != NULL ? &request->delayed_previous->delayed_next : &coherence->delayed) =
+        request->delayed_next;
     if (request->delayed_next != NULL)
         request->delayed_next->delayed_previous = request->delayed_previous;
 }

@@ -62,8 +62,7 @@ struct coherence_page *coherence_table_get(struct coherence *coherence, uint64_t
     return &(*block)->pages[page & (BLOCK_PAGES - 1)];
 }
 
-struct coherence_block *coherence_table_block(const struct coherence *coherence, uint64_t page,
-                                              uint64_t end)
+struct coherence_block *coherence_table_block(const struct coherence *coherence, uint64_t page, uint64_t end)
 {
     while (page < end) {
         const struct coherence_branch *branch = coherence->branches[page >> BRANCH_PAGES_SHIFT];

@@ -175,7 +175,6 @@ enum wire_status wire_cpu_check(const struct wire_cpu *home, const struct wire_c
         message[0] = 0;
         return WIRE_OK;
     }
-    snprintf(message, WIRE_MESSAGE_BYTES, "its processor lacks %s, which the one at home has",
-             missing);
+    snprintf(message, WIRE_MESSAGE_BYTES, "its processor lacks %s, which the one at home has", missing);
     return WIRE_BAD_CPU;
 }

@@ -12,8 +12,8 @@
 #define DESCRIPTOR_MAX (1u << 20) /* numbers from here on are never ours */
 
 /*
- * Moves `fd` to `floor` or above (0: it stays where it is), close-on-exec, and marks it. The new number, or a negative errno
- * and `fd` is closed; a negative `fd` is handed back.
+ * Moves `fd` to `floor` or above (0: it stays where it is), close-on-exec, and marks it. The new number, or a negative
+ * errno and `fd` is closed; a negative `fd` is handed back.
  */
 int descriptor_raise(int fd, int floor);
 /* Closes a descriptor, marked or not. */
@@ -21,7 +21,8 @@ void descriptor_close(int fd);
 bool descriptor_is_ours(unsigned fd);
 /* The lowest marked descriptor that is `from` or more, DESCRIPTOR_MAX: none. */
 unsigned descriptor_next(unsigned from);
-/* From now on, or no more, nothing is closed nor unmarked: in a fork child whose table is also its parent's (CLONE_FILES). */
+/* From now on, or no more, nothing is closed nor unmarked: in a fork child whose table is also its parent's
+ * (CLONE_FILES). */
 void descriptor_borrow(bool on);
 /* In the child of a fork: closes all that are marked. */
 void descriptor_close_all(void);

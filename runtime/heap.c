@@ -78,8 +78,7 @@ static unsigned chunks_empty;
 
 static _Noreturn void heap_fatal(const char *what)
 {
-    const char prefix[] = "ld-span: the monitor's heap is damaged: ",
-               end[] = " (please report this)\n";
+    const char prefix[] = "ld-span: the monitor's heap is damaged: ", end[] = " (please report this)\n";
     kernel_call(SYS_write, 2, (long)prefix, sizeof prefix - 1, 0, 0, 0);
     kernel_call(SYS_write, 2, (long)what, (long)strlen(what), 0, 0, 0);
     kernel_call(SYS_write, 2, (long)end, sizeof end - 1, 0, 0, 0);
@@ -91,8 +90,7 @@ static _Noreturn void heap_fatal(const char *what)
 
 static long memory_map(uint64_t hint, size_t size)
 {
-    return kernel_call(SYS_mmap, (long)hint, (long)size, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return kernel_call(SYS_mmap, (long)hint, (long)size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 }
 
 static void memory_unmap(uint64_t start, size_t size)
@@ -112,8 +110,7 @@ static uint64_t memory_obtain(size_t size)
     long start = memory_map(0, size);
     if (start >= 0 && (uint64_t)start < SPAN_ZONE_END) {
         memory_unmap((uint64_t)start, size);
-        uint64_t place =
-            __atomic_fetch_add(&hint, (size + 2 * CHUNK_BYTES) & -CHUNK_BYTES, __ATOMIC_RELAXED);
+        uint64_t place = __atomic_fetch_add(&hint, (size + 2 * CHUNK_BYTES) & -CHUNK_BYTES, __ATOMIC_RELAXED);
         start = memory_map(place, size);
     }
     if (start < 0 && start > -4096)
@@ -326,8 +323,7 @@ static struct slab *object_find(const void *pointer, unsigned *number)
     if (slab->size_class >= CLASS_LIMIT || slab->object_bytes == 0)
         heap_fatal("a pointer was freed that is not a block's");
     uint64_t objects = slab_objects(slab), offset = (uint64_t)pointer - objects;
-    if ((uint64_t)pointer < objects || offset % slab->object_bytes ||
-        offset / slab->object_bytes >= slab->count)
+    if ((uint64_t)pointer < objects || offset % slab->object_bytes || offset / slab->object_bytes >= slab->count)
         heap_fatal("a pointer was freed that is not a block's");
     *number = (unsigned)(offset / slab->object_bytes);
     if (!(slab->bits[*number / 64] >> (*number % 64) & 1))
@@ -361,8 +357,8 @@ static uint64_t large_check(const struct large *large)
 static struct large *large_find(const void *pointer)
 {
     struct large *large = (struct large *)((uint64_t)pointer - LARGE_HEADER);
-    if ((uint64_t)pointer % OBJECT_BYTES_MIN || (uint64_t)large < SPAN_ZONE_END ||
-        large->magic != LARGE_MAGIC || large->check != large_check(large))
+    if ((uint64_t)pointer % OBJECT_BYTES_MIN || (uint64_t)large < SPAN_ZONE_END || large->magic != LARGE_MAGIC ||
+        large->check != large_check(large))
         heap_fatal("a pointer was freed that is not a block's, or what is before a large block was "
                    "overwritten");
     return large;
@@ -414,8 +410,7 @@ static void *large_resize(void *pointer, size_t size)
     size_t bytes = (before + size + PAGE_BYTES - 1) & -(size_t)PAGE_BYTES;
     if (bytes == old)
         return pointer;
-    long start =
-        kernel_call(SYS_mremap, (long)large->start, (long)old, (long)bytes, MREMAP_MAYMOVE, 0, 0);
+    long start = kernel_call(SYS_mremap, (long)large->start, (long)old, (long)bytes, MREMAP_MAYMOVE, 0, 0);
     if (start < 0 && start > -4096)
         return NULL;
     if ((uint64_t)start < SPAN_ZONE_END)
@@ -527,6 +522,5 @@ void heap_fork_child(void)
 void heap_counters(size_t *bytes_mapped, size_t *blocks)
 {
     *bytes_mapped = __atomic_load_n(&mapped_bytes, __ATOMIC_RELAXED);
-    *blocks = __atomic_load_n(&object_count, __ATOMIC_RELAXED) +
-              __atomic_load_n(&large_count, __ATOMIC_RELAXED);
+    *blocks = __atomic_load_n(&object_count, __ATOMIC_RELAXED) + __atomic_load_n(&large_count, __ATOMIC_RELAXED);
 }

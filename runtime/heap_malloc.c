@@ -38,8 +38,7 @@ EXPORTED void free(void *pointer)
 EXPORTED void *calloc(size_t count, size_t size)
 {
     size_t bytes;
-    return result_checked(
-        __builtin_mul_overflow(count, size, &bytes) ? NULL : heap_allocate_zeroed(bytes));
+    return result_checked(__builtin_mul_overflow(count, size, &bytes) ? NULL : heap_allocate_zeroed(bytes));
 }
 
 EXPORTED void *realloc(void *pointer, size_t size)
@@ -107,7 +106,6 @@ EXPORTED size_t malloc_usable_size(void *pointer)
 
 void *_dl_early_allocate(size_t size)
 {
-    long start = kernel_call(SYS_mmap, 0, (long)size, PROT_READ | PROT_WRITE,
-                             MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    long start = kernel_call(SYS_mmap, 0, (long)size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     return start < 0 && start > -4096 ? NULL : (void *)start;
 }

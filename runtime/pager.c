@@ -83,8 +83,8 @@ void pager_clock_stop(struct pager *pager, uint64_t page)
 
 /* ---- operations for coherence ---------------------------------------------------------------- */
 
-void pager_send(struct pager *pager, unsigned node, enum wire_type type, const void *head,
-                size_t head_bytes, const void *data, size_t data_bytes)
+void pager_send(struct pager *pager, unsigned node, enum wire_type type, const void *head, size_t head_bytes,
+                const void *data, size_t data_bytes)
 {
     PAGER_ASSERT(node < NODES_MAX);
     struct pager_node *to = &pager->nodes[node];
@@ -102,8 +102,8 @@ void pager_send(struct pager *pager, unsigned node, enum wire_type type, const v
     pager->bytes_out += sizeof(struct wire_frame) + head_bytes + data_bytes;
 }
 
-static void operation_send(void *context, unsigned node, enum wire_type type,
-                           const struct wire_page *message, const void *data)
+static void operation_send(void *context, unsigned node, enum wire_type type, const struct wire_page *message,
+                           const void *data)
 {
     pager_send(context, node, type, message, message != NULL ? sizeof *message : 0, data,
                data != NULL ? PAGE_BYTES : 0);
@@ -198,8 +198,7 @@ static void operation_range(void *context, enum wire_type type, const struct wir
     }
     if (pager->configuration.callbacks->range != NULL)
         pager->configuration.callbacks->range(type, range);
-    userfault_wake(&pager->userfault, range->start >> PAGE_SHIFT,
-                   (range->end - range->start) >> PAGE_SHIFT);
+    userfault_wake(&pager->userfault, range->start >> PAGE_SHIFT, (range->end - range->start) >> PAGE_SHIFT);
 }
 
 static void operation_done(void *context, void *job)
@@ -257,16 +256,14 @@ static void loop_job(struct pager *pager, struct pager_job *job)
         pager_job_finish(job);
         return;
     case PAGER_JOB_DROP:
-        coherence_drop(pager->coherence, job->start >> PAGE_SHIFT, job->end >> PAGE_SHIFT,
-                       job->nodes, job);
+        coherence_drop(pager->coherence, job->start >> PAGE_SHIFT, job->end >> PAGE_SHIFT, job->nodes, job);
         return;
     case PAGER_JOB_PROTECT:
-        coherence_protect(pager->coherence, job->start >> PAGE_SHIFT, job->end >> PAGE_SHIFT,
-                          job->protection, job->nodes, job);
+        coherence_protect(pager->coherence, job->start >> PAGE_SHIFT, job->end >> PAGE_SHIFT, job->protection,
+                          job->nodes, job);
         return;
     case PAGER_JOB_RECALL:
-        coherence_recall(pager->coherence, job->start >> PAGE_SHIFT, job->end >> PAGE_SHIFT,
-                         job->nodes, job);
+        coherence_recall(pager->coherence, job->start >> PAGE_SHIFT, job->end >> PAGE_SHIFT, job->nodes, job);
         return;
     case PAGER_JOB_FREEZE:
         coherence_freeze(pager->coherence, job);
@@ -353,8 +350,7 @@ static int loop_frame_peer(struct pager *pager, const struct wire_frame *frame, 
     }
 }
 
-static int loop_frame_home(struct pager *pager, unsigned from, const struct wire_frame *frame,
-                           const void *payload)
+static int loop_frame_home(struct pager *pager, unsigned from, const struct wire_frame *frame, const void *payload)
 {
     switch (frame->type) {
     case WIRE_FILE_REQUEST:
@@ -381,8 +377,7 @@ static void loop_node_end(struct pager *pager, unsigned number)
     *node = (struct pager_node){0};
     pager->node_count--;
     if (!quitting && pager->configuration.callbacks->node_lost != NULL)
-        pager->configuration.callbacks->node_lost(
-            number, home ? coherence_node_sole(pager->coherence, number) : 0);
+        pager->configuration.callbacks->node_lost(number, home ? coherence_node_sole(pager->coherence, number) : 0);
     if (!home)
         pager_fatal("home is gone: the session cannot go on");
     if (!quitting)
@@ -409,11 +404,10 @@ static bool loop_channel(struct pager *pager, unsigned number)
         }
         received++;
         pager->bytes_in += sizeof frame + frame.bytes;
-        result = home ? loop_frame_home(pager, number, &frame, payload)
-                      : loop_frame_peer(pager, &frame, payload);
+        result = home ? loop_frame_home(pager, number, &frame, payload) : loop_frame_peer(pager, &frame, payload);
         if (result < 0) {
-            pager_warn("node %u: frame of type %u with %u bytes makes no sense: connection ended",
-                       number, (unsigned)frame.type, frame.bytes);
+            pager_warn("node %u: frame of type %u with %u bytes makes no sense: connection ended", number,
+                       (unsigned)frame.type, frame.bytes);
             node->error = result;
         }
     }
@@ -433,12 +427,11 @@ static void loop_watchdog(struct pager *pager, uint64_t now_ns)
     if (!coherence_oldest_wait(pager->coherence, &page, &since_ns, &waits_for) &&
         !pager_file_oldest_wait(&page, &since_ns))
         return;
-    if (since_ns > now_ns || now_ns - since_ns < PAGER_WATCHDOG_NS ||
-        now_ns - pager->warn_ns < PAGER_WATCHDOG_NS)
+    if (since_ns > now_ns || now_ns - since_ns < PAGER_WATCHDOG_NS || now_ns - pager->warn_ns < PAGER_WATCHDOG_NS)
         return;
     pager->warn_ns = now_ns;
-    pager_warn("node %u: waits for node %u, page 0x%lx since %lu s", pager->configuration.node,
-               waits_for, page << PAGE_SHIFT, (now_ns - since_ns) / 1000000000u);
+    pager_warn("node %u: waits for node %u, page 0x%lx since %lu s", pager->configuration.node, waits_for,
+               page << PAGE_SHIFT, (now_ns - since_ns) / 1000000000u);
 }
 
 /* What a turn has queued goes out at its end, in one piece for each node. */

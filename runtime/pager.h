@@ -18,12 +18,13 @@
 #include "runtime/wire.h"
 
 struct pager_callbacks {
-    /* Peer, loop thread: carry out a range message on this node's mappings (munmap or mprotect). May take the lock of the
-     * peer's own map, whose holders never wait for the network. */
+    /* Peer, loop thread: carry out a range message on this node's mappings (munmap or mprotect). May take the lock of
+     * the peer's own map, whose holders never wait for the network. */
     void (*range)(enum wire_type type, const struct wire_range *range);
     /* Peer, loop thread: WIRE_INTERRUPT arrived. */
     void (*interrupt)(uint32_t thread);
-    /* Peer, loop thread: WIRE_QUIT or WIRE_STATISTICS_REQUEST: fill in what the pager does not know (calls, threads). */
+    /* Peer, loop thread: WIRE_QUIT or WIRE_STATISTICS_REQUEST: fill in what the pager does not know (calls, threads).
+     */
     void (*statistics)(struct wire_statistics *statistics);
     /* Home, loop thread: the engine channel to `node` ended, at whose end pager_statistics has not asked; `pages_lost`
      * pages had their only copy there, and become zero when this returns.
@@ -34,9 +35,9 @@ struct pager_callbacks {
 struct pager_configuration {
     unsigned node;
     const struct pager_callbacks *callbacks;
-    int fd_floor;      /* descriptors are moved here or above; 0: as they come */
-    uint64_t hold_ns;  /* 0: default */
-    const char *cpus;  /* reserved, NULL */
+    int fd_floor;     /* descriptors are moved here or above; 0: as they come */
+    uint64_t hold_ns; /* 0: default */
+    const char *cpus; /* reserved, NULL */
 };
 
 /* 0, or a negative errno with a line for the user in `why` (no permission for userfaultfd, too old a kernel). */
@@ -59,15 +60,15 @@ void pager_recall(uint64_t start, uint64_t end, uint64_t nodes);
 void pager_freeze(void);
 void pager_thaw(void);
 
-/* Any node: asks for the pages of addresses that will be touched soon, all at once; bit i of `writes`: address i will be
- * written. Does not wait, and does nothing for memory that is not mapped here. */
+/* Any node: asks for the pages of addresses that will be touched soon, all at once; bit i of `writes`: address i will
+ * be written. Does not wait, and does nothing for memory that is not mapped here. */
 #define PAGER_WANT_MAX 16u
 void pager_want(const uint64_t *addresses, unsigned count, uint64_t writes);
 /* A thread leaves for `node`: the pages of the addresses go there too, as far as they are this node's alone. Does not
  * wait. */
 void pager_move(const uint64_t *addresses, unsigned count, unsigned node);
-/* Addresses of at most `most` pages that were last faulted on by the thread that this kernel knows as `tid`, after the call
- * of pager_recent_now that returned `since`; the latest first: their number. A guess. */
+/* Addresses of at most `most` pages that were last faulted on by the thread that this kernel knows as `tid`, after the
+ * call of pager_recent_now that returned `since`; the latest first: their number. A guess. */
 unsigned pager_recent(pid_t tid, uint32_t since, uint64_t *addresses, unsigned most);
 uint32_t pager_recent_now(void);
 /* Home: asks `node` to interrupt a thread. Does not wait. */

@@ -19,17 +19,17 @@ struct fresh {
     uint32_t used;   /* when it was used last */
 };
 
-#define RUNS           64u
-#define RUN_READ_MAX   32u /* pages asked for ahead of a stream that is new */
-#define RUN_WRITE_MAX  8u  /* taking away what another node is about to use costs more */
+#define RUNS            64u
+#define RUN_READ_MAX    32u /* pages asked for ahead of a stream that is new */
+#define RUN_WRITE_MAX   8u  /* taking away what another node is about to use costs more */
 #define RUN_LEARNED_MIN 4u
 #define RUN_LEARNED_MAX 64u
 
 /*
- * A run of pages that are wanted one after the other. While it is new, what is asked for ahead doubles with each fault that
- * continues it. Programs use their buffers again and again: when a run is entered a second time, all of it but the last
- * page is asked for at once. The fault on that page confirms that the run is as long as it was; a pass without it halves
- * what is believed.
+ * A run of pages that are wanted one after the other. While it is new, what is asked for ahead doubles with each fault
+ * that continues it. Programs use their buffers again and again: when a run is entered a second time, all of it but the
+ * last page is asked for at once. The fault on that page confirms that the run is as long as it was; a pass without it
+ * halves what is believed.
  */
 struct run {
     uint64_t start, end; /* pages that an earlier pass used */
@@ -163,8 +163,7 @@ static bool ahead_wanted(const struct pager *pager, uint64_t page, bool write)
 void pager_ahead_after(struct pager *pager, const struct userfault_event *event)
 {
     bool home = pager->configuration.node == HOME_NODE;
-    if (home && event->missing &&
-        coherence_state(pager->coherence, event->page, NULL) == PAGE_MODIFIED)
+    if (home && event->missing && coherence_state(pager->coherence, event->page, NULL) == PAGE_MODIFIED)
         return; /* fresh memory */
     struct run *run = run_find(event);
     if (run_continues(run, event))

@@ -68,16 +68,14 @@ int pager_start(const struct pager_configuration *configuration, char why[WIRE_M
     int error = userfault_open(&pager.userfault, configuration->fd_floor, why);
     if (error != 0)
         return error;
-    pager.queue.event =
-        descriptor_raise(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), configuration->fd_floor);
+    pager.queue.event = descriptor_raise(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), configuration->fd_floor);
     if (pager.queue.event < 0) {
         error = errno != 0 ? -errno : -EMFILE;
         snprintf(why, WIRE_MESSAGE_BYTES, "eventfd: %s", strerror(-error));
         goto failed;
     }
-    pager.coherence =
-        coherence_create(configuration->node, &pager_operations, &pager,
-                         configuration->hold_ns != 0 ? configuration->hold_ns : HOLD_NS);
+    pager.coherence = coherence_create(configuration->node, &pager_operations, &pager,
+                                       configuration->hold_ns != 0 ? configuration->hold_ns : HOLD_NS);
     if (pager.coherence == NULL) {
         error = -ENOMEM;
         snprintf(why, WIRE_MESSAGE_BYTES, "no memory for the directory of pages");
@@ -148,14 +146,12 @@ int pager_register_file(uint64_t start, uint64_t bytes)
     return error != 0 ? error : userfault_register(&pager.userfault, start, bytes, false);
 }
 
-static void range_job(enum pager_job_type type, uint64_t start, uint64_t end, uint32_t protection,
-                      uint64_t nodes)
+static void range_job(enum pager_job_type type, uint64_t start, uint64_t end, uint32_t protection, uint64_t nodes)
 {
     if (!pager_running())
         return; /* no peer ever saw the range */
     PAGER_ASSERT(range_valid(start, end));
-    struct pager_job job = {
-        .type = type, .start = start, .end = end, .protection = protection, .nodes = nodes};
+    struct pager_job job = {.type = type, .start = start, .end = end, .protection = protection, .nodes = nodes};
     pager_job_wait(&pager.queue, &job);
 }
 

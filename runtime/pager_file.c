@@ -12,8 +12,7 @@
 
 #include "runtime/pager_private.h"
 
-#define FILE_REQUESTS_MAX                                                                          \
-    1024u /* more threads than that do not fault at once; the others try again */
+#define FILE_REQUESTS_MAX 1024u /* more threads than that do not fault at once; the others try again */
 #define FILE_REFUSALS_MAX 16u
 
 static struct pager_ranges files; /* of this peer */
@@ -81,8 +80,7 @@ bool pager_file_fault(struct pager *pager, uint64_t page)
     if (end > window_end)
         end = window_end;
     struct wire_page request = {.page = page, .count = (uint32_t)(end - page)};
-    *file_wait_at(fetch.count++) =
-        (struct file_wait){.page = page, .since_ns = pager_now_ns(), .count = request.count};
+    *file_wait_at(fetch.count++) = (struct file_wait){.page = page, .since_ns = pager_now_ns(), .count = request.count};
     pager_send(pager, HOME_NODE, WIRE_FILE_REQUEST, &request, sizeof request, NULL, 0);
     return true;
 }
@@ -130,13 +128,11 @@ int pager_file_grant(struct pager *pager, const void *payload, size_t bytes)
         file_refused(pager, answered.page);
     } else {
         pager->pages_file += grant.count;
-        userfault_install_run(&pager->userfault, grant.page,
-                              (const uint8_t *)payload + sizeof grant, grant.count);
+        userfault_install_run(&pager->userfault, grant.page, (const uint8_t *)payload + sizeof grant, grant.count);
     }
     /* Threads that wait for the rest of the window ask for themselves. */
     if (answered.count > grant.count)
-        userfault_wake(&pager->userfault, answered.page + grant.count,
-                       answered.count - grant.count);
+        userfault_wake(&pager->userfault, answered.page + grant.count, answered.count - grant.count);
     return 0;
 }
 
@@ -168,13 +164,11 @@ int pager_file_request(struct pager *pager, unsigned from, const void *payload, 
     if (bytes != sizeof request)
         return -EPROTO;
     memcpy(&request, payload, sizeof request);
-    if (request.page < SPAN_ZONE_START >> PAGE_SHIFT ||
-        request.page >= SPAN_ZONE_END >> PAGE_SHIFT || request.count == 0 ||
-        request.count > WIRE_FILE_PAGES_MAX)
+    if (request.page < SPAN_ZONE_START >> PAGE_SHIFT || request.page >= SPAN_ZONE_END >> PAGE_SHIFT ||
+        request.count == 0 || request.count > WIRE_FILE_PAGES_MAX)
         return -EPROTO;
     struct wire_page grant = {.page = request.page};
     grant.count = userfault_read_run(&pager->userfault, request.page, contents, request.count);
-    pager_send(pager, from, WIRE_FILE_GRANT, &grant, sizeof grant, contents,
-               (size_t)grant.count * PAGE_BYTES);
+    pager_send(pager, from, WIRE_FILE_GRANT, &grant, sizeof grant, contents, (size_t)grant.count * PAGE_BYTES);
     return 0;
 }

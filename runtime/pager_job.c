@@ -88,8 +88,8 @@ void pager_job_wait(struct pager_queue *queue, struct pager_job *job)
             continue;
         warned_ns = now;
         if (atomic_load_explicit(&job->done, memory_order_acquire) != PAGER_JOB_DONE)
-            pager_warn("%s of 0x%lx-0x%lx: waits for nodes 0x%lx since %lu s", job_name(job->type),
-                       job->start, job->end, job->nodes, (now - posted_ns) / 1000000000u);
+            pager_warn("%s of 0x%lx-0x%lx: waits for nodes 0x%lx since %lu s", job_name(job->type), job->start,
+                       job->end, job->nodes, (now - posted_ns) / 1000000000u);
     }
 }
 

@@ -17,11 +17,10 @@
 #define PAGER_STRING_(x) #x
 #define PAGER_STRING(x)  PAGER_STRING_(x)
 /* Stays on in release builds: what it guards would corrupt the program. */
-#define PAGER_ASSERT(condition)                                                                    \
-    do {                                                                                           \
-        if (__builtin_expect(!(condition), 0))                                                     \
-            pager_fatal("assertion failed: %s at " __FILE__ ":" PAGER_STRING(__LINE__),            \
-                        #condition);                                                               \
+#define PAGER_ASSERT(condition)                                                                                        \
+    do {                                                                                                               \
+        if (__builtin_expect(!(condition), 0))                                                                         \
+            pager_fatal("assertion failed: %s at " __FILE__ ":" PAGER_STRING(__LINE__), #condition);                   \
     } while (0)
 
 #define PAGER_WATCHDOG_NS 10000000000ull
@@ -34,9 +33,9 @@ uint64_t pager_now_ns(void);
 /* ---- userfault.c: pages of this process by system calls -------------------------------------- */
 
 struct userfault {
-    int fd;     /* userfaultfd, non-blocking */
-    int memory; /* /proc/self/mem: reads without waiting for a page that is missing, whatever its
-                   protection */
+    int fd;         /* userfaultfd, non-blocking */
+    int memory;     /* /proc/self/mem: reads without waiting for a page that is missing, whatever its
+                       protection */
     uint8_t *taken; /* where pages are moved to that are taken; NULL: the kernel cannot */
     unsigned taken_count;
 };
@@ -53,17 +52,14 @@ struct userfault_event {
 int userfault_open(struct userfault *userfault, int fd_floor, char why[WIRE_MESSAGE_BYTES]);
 void userfault_close(struct userfault *userfault);
 /* Addresses and bytes, page aligned. 0 or negative errno. Any thread. */
-int userfault_register(const struct userfault *userfault, uint64_t start, uint64_t bytes,
-                       bool write_protect);
+int userfault_register(const struct userfault *userfault, uint64_t start, uint64_t bytes, bool write_protect);
 /* Events that wait, at most USERFAULT_EVENTS_MAX; never blocks. */
-int userfault_events(const struct userfault *userfault,
-                     struct userfault_event events[USERFAULT_EVENTS_MAX]);
+int userfault_events(const struct userfault *userfault, struct userfault_event events[USERFAULT_EVENTS_MAX]);
 
 /* As the operations of the same names in coherence.h. None can wait for the userfaultfd itself. */
 int userfault_protect(const struct userfault *userfault, uint64_t page);
 int userfault_unprotect(const struct userfault *userfault, uint64_t page);
-int userfault_install(const struct userfault *userfault, uint64_t page, const void *data,
-                      bool writable);
+int userfault_install(const struct userfault *userfault, uint64_t page, const void *data, bool writable);
 /* Pages in any order; those that are not mapped do not matter. */
 #define USERFAULT_DISCARDS_MAX 64u
 void userfault_discard(const struct userfault *userfault, const uint64_t *pages, unsigned count);
@@ -73,15 +69,13 @@ void userfault_wake(const struct userfault *userfault, uint64_t page, uint64_t c
 bool userfault_is_zero(const void *data); /* PAGE_BYTES of it */
 /* Installs `count` pages where there is none yet, writable, and wakes. 0, or -ENOENT when some have
  * no mapping. */
-int userfault_install_run(const struct userfault *userfault, uint64_t page, const void *data,
-                          uint32_t count);
+int userfault_install_run(const struct userfault *userfault, uint64_t page, const void *data, uint32_t count);
 /* Makes zero pages, writable, from `page` on, up to the first page that is there or `count`, and
  * wakes nobody. */
 #define USERFAULT_ZERO_RUN_MAX 64u
 void userfault_zero_run(const struct userfault *userfault, uint64_t page, uint64_t count);
 /* Pages that could be read from `page` on, 0 to `count`. */
-uint32_t userfault_read_run(const struct userfault *userfault, uint64_t page, void *data,
-                            uint32_t count);
+uint32_t userfault_read_run(const struct userfault *userfault, uint64_t page, void *data, uint32_t count);
 
 /* ---- userfault_take.c: pages that leave ------------------------------------------------------ */
 
@@ -225,13 +219,13 @@ struct pager {
     uint64_t warn_ns;     /* last line of the watchdog */
     uint64_t spin_ns;     /* how long to poll before sleeping, learned */
     uint64_t idle_since_ns;
-    uint64_t yield_ns;              /* the shortest yield so far: nobody else ran */
-    unsigned penalty, penalty_left; /* pauses to sleep through, and how many of them are left */
+    uint64_t yield_ns;               /* the shortest yield so far: nobody else ran */
+    unsigned penalty, penalty_left;  /* pauses to sleep through, and how many of them are left */
     bool realtime, realtime_refused; /* the loop thread is in a real-time class; may not be */
-    bool shared;                    /* in this pause a yield ran somebody else */
-    bool ready;                     /* the userfaultfd may have events */
-    /* Pages that are lost but still there, until the end of the turn at the latest: before anybody is told. Removing many
-     * at once costs little more than removing one. */
+    bool shared;                     /* in this pause a yield ran somebody else */
+    bool ready;                      /* the userfaultfd may have events */
+    /* Pages that are lost but still there, until the end of the turn at the latest: before anybody is told. Removing
+     * many at once costs little more than removing one. */
     uint64_t discards[USERFAULT_DISCARDS_MAX];
     unsigned discard_count;
     uint64_t pages_file, bytes_in, bytes_out;
@@ -243,8 +237,8 @@ extern const struct coherence_operations pager_operations;
 void *pager_loop(void *pager);
 
 /* Loop: queues a frame to `node`. A connection that fails is ended at the next turn. */
-void pager_send(struct pager *pager, unsigned node, enum wire_type type, const void *head,
-                size_t head_bytes, const void *data, size_t data_bytes);
+void pager_send(struct pager *pager, unsigned node, enum wire_type type, const void *head, size_t head_bytes,
+                const void *data, size_t data_bytes);
 /* Loop: the fault on `page` has its answer. */
 void pager_clock_stop(struct pager *pager, uint64_t page);
 

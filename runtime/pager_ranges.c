@@ -52,8 +52,7 @@ static int range_remove(struct pager_ranges *ranges, uint64_t start, uint64_t en
     size_t last = first;
     while (last < ranges->count && ranges->ranges[last].end <= end)
         last++;
-    memmove(ranges->ranges + first, ranges->ranges + last,
-            (ranges->count - last) * sizeof *ranges->ranges);
+    memmove(ranges->ranges + first, ranges->ranges + last, (ranges->count - last) * sizeof *ranges->ranges);
     ranges->count -= last - first;
     if (first < ranges->count && ranges->ranges[first].start < end)
         ranges->ranges[first].start = end;

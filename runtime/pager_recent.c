@@ -1,6 +1,6 @@
 /*
- * The faults of the last moment by thread, for those that want to know what a thread works with. Not for correctness: who
- * reads while the loop writes sees older faults among newer ones.
+ * The faults of the last moment by thread, for those that want to know what a thread works with. Not for correctness:
+ * who reads while the loop writes sees older faults among newer ones.
  */
 #include <stdatomic.h>
 

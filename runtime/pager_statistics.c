@@ -14,10 +14,8 @@ void pager_statistics_fill(struct pager *pager, struct wire_statistics *statisti
     struct coherence_counters counters;
     memset(statistics, 0, sizeof *statistics);
     if (getrusage(RUSAGE_SELF, &usage) == 0) {
-        statistics->cpu_user_us =
-            (uint64_t)usage.ru_utime.tv_sec * 1000000u + (uint64_t)usage.ru_utime.tv_usec;
-        statistics->cpu_system_us =
-            (uint64_t)usage.ru_stime.tv_sec * 1000000u + (uint64_t)usage.ru_stime.tv_usec;
+        statistics->cpu_user_us = (uint64_t)usage.ru_utime.tv_sec * 1000000u + (uint64_t)usage.ru_utime.tv_usec;
+        statistics->cpu_system_us = (uint64_t)usage.ru_stime.tv_sec * 1000000u + (uint64_t)usage.ru_stime.tv_usec;
     }
     coherence_counters_read(pager->coherence, &counters);
     statistics->faults_read = counters.faults_read;
@@ -56,8 +54,7 @@ void pager_statistics_start(struct pager *pager, struct pager_job *job)
 }
 
 /* Takes `node` off what jobs wait for, and finishes those that wait for nobody. */
-static void statistics_settle(struct pager *pager, uint64_t nodes,
-                              const struct wire_statistics *answer)
+static void statistics_settle(struct pager *pager, uint64_t nodes, const struct wire_statistics *answer)
 {
     struct pager_job **link = &pager->statistics;
     while (*link != NULL) {

@@ -24,7 +24,7 @@
 #define SPIN_FIRST_NS  50000u
 #define TICK_SOON_NS   20000u /* a timer is not worth setting for less */
 #define YIELD_FIRST_NS 3000u
-#define SHARED_FACTOR  4u /* a yield that takes so many times the shortest one ran somebody else */
+#define SHARED_FACTOR  4u      /* a yield that takes so many times the shortest one ran somebody else */
 #define COMPUTED_NS    300000u /* a yield that takes longer ran somebody who computes */
 #define PENALTY_MIN    16u     /* pauses slept at once after that; doubles each time */
 #define PENALTY_MAX    1024u
@@ -46,8 +46,7 @@ static void wait_slice_shorten(void)
         uint32_t priority;
         uint64_t runtime_ns, deadline_ns, period_ns;
     } attributes;
-    if (syscall(SYS_sched_getattr, 0, &attributes, sizeof attributes, 0) != 0 ||
-        attributes.policy != SCHED_OTHER)
+    if (syscall(SYS_sched_getattr, 0, &attributes, sizeof attributes, 0) != 0 || attributes.policy != SCHED_OTHER)
         return;
     attributes.runtime_ns = SLICE_NS;
     syscall(SYS_sched_setattr, 0, &attributes, 0);
@@ -55,8 +54,9 @@ static void wait_slice_shorten(void)
 
 /*
  * Where others compute on this processor, a wake-up in the usual class waits for the end of their slice, milliseconds
- * that a thread on another node waits too. For as long as the pauses are slept, the loop runs in a real-time class where
- * that is permitted (CAP_SYS_NICE or RLIMIT_RTPRIO): it needs some 20 us for a message, and never polls in that class.
+ * that a thread on another node waits too. For as long as the pauses are slept, the loop runs in a real-time class
+ * where that is permitted (CAP_SYS_NICE or RLIMIT_RTPRIO): it needs some 20 us for a message, and never polls in that
+ * class.
  */
 static void wait_class_set(struct pager *pager, bool realtime)
 {
@@ -107,8 +107,7 @@ static void wait_mark_all(struct pager *pager)
 
 bool pager_wait_spin(struct pager *pager, uint64_t now_ns)
 {
-    bool soon = now_ns - pager->idle_since_ns < pager->spin_ns ||
-                pager->tick_due_ns <= now_ns + TICK_SOON_NS;
+    bool soon = now_ns - pager->idle_since_ns < pager->spin_ns || pager->tick_due_ns <= now_ns + TICK_SOON_NS;
     if (!soon || pager->penalty_left != 0 || pager->shared)
         return false;
     sched_yield();
@@ -140,8 +139,8 @@ void pager_wait_sleep(struct pager *pager, uint64_t now_ns)
         if (at->channel == NULL)
             continue;
         nodes[count] = at;
-        waits[count++] = (struct pollfd){.fd = channel_fd(at->channel),
-                                         .events = (short)(at->unsent ? POLLIN | POLLOUT : POLLIN)};
+        waits[count++] =
+            (struct pollfd){.fd = channel_fd(at->channel), .events = (short)(at->unsent ? POLLIN | POLLOUT : POLLIN)};
     }
     uint64_t due_ns = pager_statistics_expire(pager, now_ns);
     if (pager->tick_due_ns < due_ns)
@@ -149,8 +148,7 @@ void pager_wait_sleep(struct pager *pager, uint64_t now_ns)
     if (due_ns > now_ns + PAGER_WATCHDOG_NS)
         due_ns = now_ns + PAGER_WATCHDOG_NS;
     uint64_t wait_ns = due_ns > now_ns ? due_ns - now_ns : 0;
-    struct timespec timeout = {.tv_sec = (time_t)(wait_ns / 1000000000u),
-                               .tv_nsec = (long)(wait_ns % 1000000000u)};
+    struct timespec timeout = {.tv_sec = (time_t)(wait_ns / 1000000000u), .tv_nsec = (long)(wait_ns % 1000000000u)};
     int result = 0;
     atomic_store(&pager->queue.asleep, 1);
     if (atomic_load(&pager->queue.posted) == NULL)

@@ -103,8 +103,8 @@ static int userfault_kernel_check(char why[WIRE_MESSAGE_BYTES])
         return 0; /* what is missing will show below */
     if (major > KERNEL_MAJOR || (major == KERNEL_MAJOR && minor >= KERNEL_MINOR))
         return 0;
-    snprintf(why, WIRE_MESSAGE_BYTES, "kernel %.32s is too old (%d.%d or later is needed)",
-             name.release, KERNEL_MAJOR, KERNEL_MINOR);
+    snprintf(why, WIRE_MESSAGE_BYTES, "kernel %.32s is too old (%d.%d or later is needed)", name.release, KERNEL_MAJOR,
+             KERNEL_MINOR);
     return -ENOSYS;
 }
 
@@ -112,8 +112,7 @@ static int userfault_kernel_check(char why[WIRE_MESSAGE_BYTES])
  * pages cannot move. */
 static int userfault_memory_check(int memory, char why[WIRE_MESSAGE_BYTES])
 {
-    uint64_t *probe =
-        mmap(NULL, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    uint64_t *probe = mmap(NULL, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (probe == MAP_FAILED) {
         snprintf(why, WIRE_MESSAGE_BYTES, "no memory for a probe");
         return -ENOMEM;
@@ -122,8 +121,7 @@ static int userfault_memory_check(int memory, char why[WIRE_MESSAGE_BYTES])
     int error = 0;
     *probe = WIRE_MAGIC;
     if (mprotect(probe, PAGE_BYTES, PROT_NONE) != 0 ||
-        pread(memory, &seen, sizeof seen, (off_t)(uintptr_t)probe) != sizeof seen ||
-        seen != WIRE_MAGIC) {
+        pread(memory, &seen, sizeof seen, (off_t)(uintptr_t)probe) != sizeof seen || seen != WIRE_MAGIC) {
         snprintf(why, WIRE_MESSAGE_BYTES,
                  "/proc/self/mem cannot read protected pages (start the kernel without "
                  "proc_mem.force_override=never)");
@@ -147,13 +145,11 @@ int userfault_open(struct userfault *userfault, int fd_floor, char why[WIRE_MESS
                      "access to "
                      "/dev/userfaultfd, or CAP_SYS_PTRACE)");
         else
-            snprintf(why, WIRE_MESSAGE_BYTES,
-                     "userfaultfd: %s (the kernel needs CONFIG_USERFAULTFD)", strerror(-fd));
+            snprintf(why, WIRE_MESSAGE_BYTES, "userfaultfd: %s (the kernel needs CONFIG_USERFAULTFD)", strerror(-fd));
         return fd;
     }
     userfault->fd = fd;
-    struct uffdio_api api = {.api = UFFD_API,
-                             .features = FEATURES | userfault_take_feature()};
+    struct uffdio_api api = {.api = UFFD_API, .features = FEATURES | userfault_take_feature()};
     bool takes = ioctl(fd, UFFDIO_API, &api) == 0;
     api = (struct uffdio_api){.api = UFFD_API, .features = FEATURES};
     if (!takes && ioctl(fd, UFFDIO_API, &api) != 0) {
@@ -166,8 +162,7 @@ int userfault_open(struct userfault *userfault, int fd_floor, char why[WIRE_MESS
     userfault->memory = descriptor_raise(memory_open(), fd_floor);
     if (userfault->memory < 0) {
         error = -errno;
-        snprintf(why, WIRE_MESSAGE_BYTES, "/proc/self/mem: %s (is /proc mounted?)",
-                 strerror(-error));
+        snprintf(why, WIRE_MESSAGE_BYTES, "/proc/self/mem: %s (is /proc mounted?)", strerror(-error));
         goto failed;
     }
     error = userfault_memory_check(userfault->memory, why);
@@ -189,8 +184,7 @@ void userfault_close(struct userfault *userfault)
     userfault->fd = userfault->memory = -1;
 }
 
-int userfault_register(const struct userfault *userfault, uint64_t start, uint64_t bytes,
-                       bool write_protect)
+int userfault_register(const struct userfault *userfault, uint64_t start, uint64_t bytes, bool write_protect)
 {
     if (start % PAGE_BYTES != 0 || bytes % PAGE_BYTES != 0 || bytes == 0)
         return -EINVAL;
@@ -204,8 +198,7 @@ int userfault_register(const struct userfault *userfault, uint64_t start, uint64
     return ioctl(userfault->fd, UFFDIO_REGISTER, &request) == 0 ? 0 : -errno;
 }
 
-int userfault_events(const struct userfault *userfault,
-                     struct userfault_event events[USERFAULT_EVENTS_MAX])
+int userfault_events(const struct userfault *userfault, struct userfault_event events[USERFAULT_EVENTS_MAX])
 {
     struct uffd_msg messages[USERFAULT_EVENTS_MAX];
     ssize_t bytes = read(userfault->fd, messages, sizeof messages);
@@ -278,8 +271,8 @@ int userfault_unprotect(const struct userfault *userfault, uint64_t page)
 }
 
 /* Bytes that could be copied before the result, which is that of the first page that could not. */
-static int userfault_copy(const struct userfault *userfault, uint64_t page, const void *data,
-                          uint64_t bytes, uint64_t mode, uint64_t *copied)
+static int userfault_copy(const struct userfault *userfault, uint64_t page, const void *data, uint64_t bytes,
+                          uint64_t mode, uint64_t *copied)
 {
     *copied = 0;
     for (unsigned tries = 0;; tries++) {
@@ -294,15 +287,13 @@ static int userfault_copy(const struct userfault *userfault, uint64_t page, cons
             *copied += (uint64_t)request.copy;
         if (*copied == bytes)
             return 0;
-        int result = userfault_result("copy", page + (*copied >> PAGE_SHIFT),
-                                      error == 0 ? EAGAIN : error, tries);
+        int result = userfault_result("copy", page + (*copied >> PAGE_SHIFT), error == 0 ? EAGAIN : error, tries);
         if (result < 0)
             return result;
     }
 }
 
-int userfault_install(const struct userfault *userfault, uint64_t page, const void *data,
-                      bool writable)
+int userfault_install(const struct userfault *userfault, uint64_t page, const void *data, bool writable)
 {
     uint64_t copied;
     /* A zero page is copied as well: UFFDIO_ZEROPAGE cannot protect, and its first write costs a
@@ -311,8 +302,7 @@ int userfault_install(const struct userfault *userfault, uint64_t page, const vo
                           writable ? 0 : UFFDIO_COPY_MODE_WP, &copied);
 }
 
-int userfault_install_run(const struct userfault *userfault, uint64_t page, const void *data,
-                          uint32_t count)
+int userfault_install_run(const struct userfault *userfault, uint64_t page, const void *data, uint32_t count)
 {
     int result = 0;
     uint32_t size = count; /* pages at once: a request must lie in one mapping */
@@ -320,8 +310,7 @@ int userfault_install_run(const struct userfault *userfault, uint64_t page, cons
         if (size > count - done)
             size = count - done;
         uint64_t copied;
-        int error = userfault_copy(userfault, page + done,
-                                   (const uint8_t *)data + (size_t)done * PAGE_BYTES,
+        int error = userfault_copy(userfault, page + done, (const uint8_t *)data + (size_t)done * PAGE_BYTES,
                                    (uint64_t)size * PAGE_BYTES, 0, &copied);
         done += (uint32_t)(copied >> PAGE_SHIFT);
         if (error == 0)
@@ -367,9 +356,7 @@ void userfault_wake(const struct userfault *userfault, uint64_t page, uint64_t c
 static void discard_one(uint64_t page)
 {
     for (unsigned tries = 0;; tries++) {
-        int error = madvise((void *)(page << PAGE_SHIFT), PAGE_BYTES, MADV_DONTNEED_LOCKED) == 0
-                        ? 0
-                        : errno;
+        int error = madvise((void *)(page << PAGE_SHIFT), PAGE_BYTES, MADV_DONTNEED_LOCKED) == 0 ? 0 : errno;
         if (error == ENOMEM)
             error = ENOENT;
         if (userfault_result("discard", page, error, tries) <= 0)
@@ -377,7 +364,8 @@ static void discard_one(uint64_t page)
     }
 }
 
-/* One call for all, which forgets their translations once. Linux 6.16 does; older ones refuse the descriptor or the advice. */
+/* One call for all, which forgets their translations once. Linux 6.16 does; older ones refuse the descriptor or the
+ * advice. */
 static unsigned discard_many(const uint64_t *pages, unsigned count)
 {
     struct iovec ranges[USERFAULT_DISCARDS_MAX];
@@ -418,8 +406,7 @@ int userfault_read(const struct userfault *userfault, uint64_t page, void *data,
     if (!populate)
         return -ENOENT;
     uint64_t copied;
-    int result =
-        userfault_copy(userfault, page, zero_page, PAGE_BYTES, UFFDIO_COPY_MODE_WP, &copied);
+    int result = userfault_copy(userfault, page, zero_page, PAGE_BYTES, UFFDIO_COPY_MODE_WP, &copied);
     if (result == 0) {
         memset(data, 0, PAGE_BYTES);
         return 1;
@@ -427,18 +414,16 @@ int userfault_read(const struct userfault *userfault, uint64_t page, void *data,
     if (result != -EEXIST)
         return result;
     if (pread(userfault->memory, data, PAGE_BYTES, offset) != PAGE_BYTES)
-        pager_fatal("page 0x%lx is there but cannot be read: %s", page << PAGE_SHIFT,
-                    strerror(errno));
+        pager_fatal("page 0x%lx is there but cannot be read: %s", page << PAGE_SHIFT, strerror(errno));
     return userfault_is_zero(data);
 }
 
-uint32_t userfault_read_run(const struct userfault *userfault, uint64_t page, void *data,
-                            uint32_t count)
+uint32_t userfault_read_run(const struct userfault *userfault, uint64_t page, void *data, uint32_t count)
 {
     size_t done = 0, bytes = (size_t)count * PAGE_BYTES;
     while (done < bytes) {
-        ssize_t got = pread(userfault->memory, (uint8_t *)data + done, bytes - done,
-                            (off_t)((page << PAGE_SHIFT) + done));
+        ssize_t got =
+            pread(userfault->memory, (uint8_t *)data + done, bytes - done, (off_t)((page << PAGE_SHIFT) + done));
         if (got <= 0)
             break;
         done += (size_t)got;

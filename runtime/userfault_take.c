@@ -3,8 +3,8 @@
  * Not for pages that stay (userfault.c).
  *
  * Protecting, reading and discarding a page are three operations, and two of them make every processor forget its
- * translation, which costs more than all else. A move does that once. It needs Linux 6.8, memory that can be written and
- * that no other process shares, and the same access rights on both sides; everything else takes the three steps.
+ * translation, which costs more than all else. A move does that once. It needs Linux 6.8, memory that can be written
+ * and that no other process shares, and the same access rights on both sides; everything else takes the three steps.
  *
  * Sources: ioctl_userfaultfd(2), UFFDIO_MOVE in Documentation/admin-guide/mm/userfaultfd.rst.
  */
@@ -17,9 +17,9 @@
 #include "runtime/pager_private.h"
 
 #ifndef UFFDIO_MOVE
-#define UFFDIO_MOVE                 _IOWR(UFFDIO, 0x05, struct userfault_move)
-#define UFFD_FEATURE_MOVE           (1 << 16)
-#define UFFDIO_MOVE_MODE_DONTWAKE   ((uint64_t)1 << 0)
+#define UFFDIO_MOVE               _IOWR(UFFDIO, 0x05, struct userfault_move)
+#define UFFD_FEATURE_MOVE         (1 << 16)
+#define UFFDIO_MOVE_MODE_DONTWAKE ((uint64_t)1 << 0)
 #endif
 
 /* As linux/userfaultfd.h has it since 6.8. */
@@ -39,8 +39,7 @@ uint64_t userfault_take_feature(void)
 
 void userfault_take_open(struct userfault *userfault)
 {
-    void *place = mmap(NULL, TAKEN_MAX * PAGE_BYTES, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *place = mmap(NULL, TAKEN_MAX * PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (place == MAP_FAILED)
         return;
     if (userfault_register(userfault, (uint64_t)place, TAKEN_MAX * PAGE_BYTES, true) != 0) {

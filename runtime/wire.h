@@ -25,10 +25,10 @@
 #define SPAN_ZONE_START 0x10000ul
 #define SPAN_ZONE_END   0x700000000000ul
 
-#define WIRE_FRAME_BYTES_MAX  (128u * 1024u) /* payload of one frame */
-#define WIRE_XSAVE_BYTES_MAX  (12u * 1024u)
-#define WIRE_MESSAGE_BYTES    160
-#define WIRE_FILE_PAGES_MAX   16u /* pages of a read-only file mapping in one answer */
+#define WIRE_FRAME_BYTES_MAX (128u * 1024u) /* payload of one frame */
+#define WIRE_XSAVE_BYTES_MAX (12u * 1024u)
+#define WIRE_MESSAGE_BYTES   160
+#define WIRE_FILE_PAGES_MAX  16u /* pages of a read-only file mapping in one answer */
 
 /* ---- connection set-up ------------------------------------------------------------------------------------------ */
 
@@ -65,7 +65,7 @@ struct wire_hello {
     uint16_t node;       /* the number this peer has in the session, 1.. */
     uint16_t node_count; /* home included */
     uint16_t verbose;
-    uint32_t pid; /* of the program at home, for messages */
+    uint32_t pid;                                    /* of the program at home, for messages */
     uint64_t monotonic_ns, boottime_ns, realtime_ns; /* home's clocks when this was sent */
     struct wire_cpu cpu;
     char program[64]; /* for messages */
@@ -114,24 +114,25 @@ enum wire_type {
     WIRE_RANGE_DONE = 12,    /* peer -> home: the oldest unanswered range message is done */
 
     /* engine channel, control */
-    WIRE_INTERRUPT = 20, /* home -> peer; payload struct wire_interrupt: bring that thread to its shadow */
-    WIRE_QUIT = 21,      /* home -> peer: the session ends; answered by WIRE_STATISTICS */
-    WIRE_STATISTICS = 22, /* peer -> home; payload struct wire_statistics */
+    WIRE_INTERRUPT = 20,          /* home -> peer; payload struct wire_interrupt: bring that thread to its shadow */
+    WIRE_QUIT = 21,               /* home -> peer: the session ends; answered by WIRE_STATISTICS */
+    WIRE_STATISTICS = 22,         /* peer -> home; payload struct wire_statistics */
     WIRE_STATISTICS_REQUEST = 23, /* home -> peer, while the session runs */
 
     /* thread channel, home -> peer */
-    WIRE_THREAD_START = 40,  /* payload struct wire_context: run this */
-    WIRE_CALL_RESULT = 41,   /* payload struct wire_result */
-    WIRE_MAPPING = 42,       /* payload struct wire_mapping */
+    WIRE_THREAD_START = 40, /* payload struct wire_context: run this */
+    WIRE_CALL_RESULT = 41,  /* payload struct wire_result */
+    WIRE_MAPPING = 42,      /* payload struct wire_mapping */
 
     /* thread channel, peer -> home */
-    WIRE_CALL = 50,          /* payload struct wire_call */
+    WIRE_CALL = 50,            /* payload struct wire_call */
     WIRE_MAPPING_REQUEST = 51, /* payload struct wire_fault */
-    WIRE_THREAD_RETURN = 52, /* payload struct wire_context: the thread comes home */
-    WIRE_THREAD_EXIT = 53,   /* payload struct wire_call: exit(2) */
+    WIRE_THREAD_RETURN = 52,   /* payload struct wire_context: the thread comes home */
+    WIRE_THREAD_EXIT = 53,     /* payload struct wire_call: exit(2) */
 };
 
-/* ---- engine channel ----------------------------------------------------------------------------------------------- */
+/* ---- engine channel -----------------------------------------------------------------------------------------------
+ */
 
 enum page_state {
     PAGE_LOST = 0,
@@ -145,7 +146,7 @@ enum page_state {
 #define WIRE_PAGE_GONE 4u /* grant: not mapped at home any more, forget the request; return: held nothing */
 
 struct wire_page {
-    uint64_t page; /* address >> PAGE_SHIFT */
+    uint64_t page;  /* address >> PAGE_SHIFT */
     uint32_t epoch; /* request: of the copy still held, 0 none; others: of the page after the event */
     uint32_t drops; /* request: how many range messages this peer had carried out when it asked */
     uint8_t state;  /* enum page_state: wanted, granted, or to fall back to */
@@ -182,7 +183,8 @@ struct wire_statistics {
     uint64_t call_latency[WIRE_LATENCY_BUCKETS];
 };
 
-/* ---- thread channel ------------------------------------------------------------------------------------------------ */
+/* ---- thread channel ------------------------------------------------------------------------------------------------
+ */
 
 /* General registers in the order of <sys/ucontext.h> REG_R8 .. REG_EFL, as the kernel's sigcontext has them. */
 #define WIRE_GREGS 18
@@ -191,7 +193,7 @@ struct wire_statistics {
 
 /* What went along with a thread besides its stack: a guess of what it works with. */
 struct wire_carried {
-    uint64_t moves; /* of the thread so far */
+    uint64_t moves;                   /* of the thread so far */
     uint64_t pages[WIRE_CARRIED_MAX]; /* addresses, 0: none */
 };
 
@@ -203,8 +205,8 @@ struct wire_context {
     uint32_t xsave_bytes; /* of the standard-format XSAVE area that follows */
     uint32_t reason;      /* return: enum wire_reason */
     uint32_t reserved;
-    uint64_t call;        /* return: system call to carry out at home first, or WIRE_NO_CALL */
-    uint64_t fault_address; /* return for a fault: si_addr */
+    uint64_t call;                    /* return: system call to carry out at home first, or WIRE_NO_CALL */
+    uint64_t fault_address;           /* return for a fault: si_addr */
     int32_t fault_signal, fault_code; /* signal number and si_code */
     uint64_t fault_error, fault_trap; /* REG_ERR and REG_TRAPNO of the fault */
     struct wire_carried carried;
@@ -234,15 +236,15 @@ struct wire_result {
 struct wire_fault {
     uint64_t address;
     uint32_t write, execute; /* 0 or 1 */
-    uint32_t code; /* si_code */
+    uint32_t code;           /* si_code */
     uint32_t reserved;
 };
 
 enum wire_mapping_kind {
-    WIRE_MAPPING_NONE = 0,    /* nothing there, or a real fault: come home with the context */
-    WIRE_MAPPING_MEMORY = 1,  /* coherent anonymous memory */
-    WIRE_MAPPING_FILE = 2,    /* read-only file mapping: fetched, never recalled */
-    WIRE_MAPPING_PINNED = 3,  /* stays at home: come home */
+    WIRE_MAPPING_NONE = 0,   /* nothing there, or a real fault: come home with the context */
+    WIRE_MAPPING_MEMORY = 1, /* coherent anonymous memory */
+    WIRE_MAPPING_FILE = 2,   /* read-only file mapping: fetched, never recalled */
+    WIRE_MAPPING_PINNED = 3, /* stays at home: come home */
 };
 
 struct wire_mapping {

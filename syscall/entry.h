@@ -6,14 +6,15 @@
 #define SYSCALL_ENTRY_H
 
 /* What the entry does with a call number, struct thread.classes. */
-#define CLASS_DIRECT 0 /* the kernel's, at once */
-#define CLASS_SLOW   1 /* full crossing into call_slow */
+#define CLASS_DIRECT 0     /* the kernel's, at once */
+#define CLASS_SLOW   1     /* full crossing into call_slow */
 #define CLASS_COUNT  65536 /* entries of a class table */
-#define CLASS_PATH0  2 /* direct, unless the path in the first argument starts with /p or /s (proc, sys) */
-#define CLASS_PATH1  3 /* the same for the second argument */
-#define CLASS_FD     4 /* direct, unless the descriptor in the first argument is one of ours */
-#define CLASS_FUTEX  5 /* direct, unless the kernel writes the word in the operation of the second argument */
-#define CLASS_READ   6 /* direct, unless address and size (arguments 1 and 2) are whole sectors: it may pass the page cache */
+#define CLASS_PATH0  2     /* direct, unless the path in the first argument starts with /p or /s (proc, sys) */
+#define CLASS_PATH1  3     /* the same for the second argument */
+#define CLASS_FD     4     /* direct, unless the descriptor in the first argument is one of ours */
+#define CLASS_FUTEX  5     /* direct, unless the kernel writes the word in the operation of the second argument */
+#define CLASS_READ                                                                                                     \
+    6 /* direct, unless address and size (arguments 1 and 2) are whole sectors: it may pass the page cache */
 
 /* struct registers: offsets of the general registers, in the order of <sys/ucontext.h>. */
 #define REGISTERS_R8    0
@@ -48,10 +49,10 @@ struct registers {
 };
 
 /* Kernel-internal results of an interrupted call, never seen by the program. */
-#define RESULT_RESTART_SYS   (-512L) /* begun and interrupted: EINTR, or again with SA_RESTART */
-#define RESULT_RESTART_NOINT (-513L) /* not begun: always again */
-#define RESULT_RESTART_NOHAND (-514L) /* cut short: EINTR when a handler runs, or again */
-#define RESULT_RESTART_WAIT  (-516L) /* the same, again as restart_syscall with the time that is left */
+#define RESULT_RESTART_SYS       (-512L) /* begun and interrupted: EINTR, or again with SA_RESTART */
+#define RESULT_RESTART_NOINT     (-513L) /* not begun: always again */
+#define RESULT_RESTART_NOHAND    (-514L) /* cut short: EINTR when a handler runs, or again */
+#define RESULT_RESTART_WAIT      (-516L) /* the same, again as restart_syscall with the time that is left */
 #define RESULT_IS_RESTART(value) ((value) <= RESULT_RESTART_SYS && (value) >= RESULT_RESTART_WAIT)
 
 /* Where stubs and dispatched calls enter: RAX number, RCX return address, all else the program's. */
@@ -79,7 +80,8 @@ long user_compare_exchange(uint32_t *word, uint32_t expected, uint32_t desired, 
 
 /* Labels for the signal handlers: instruction pointers inside these have to be moved. */
 extern const char entry_text_start[], entry_text_end[];
-extern const char entry_probe0[], entry_probe0_path1[], entry_probe1[], entry_probe1_path1[], entry_direct[], other_direct[];
+extern const char entry_probe0[], entry_probe0_path1[], entry_probe1[], entry_probe1_path1[], entry_direct[],
+    other_direct[];
 extern const char direct_check[], direct_call[], direct_after[], direct_abort[];
 extern const char gadget_check[], gadget_call[], gadget_after[], gadget_abort[];
 extern const char entry_switch[], entry_switch_end[], leave_start[], leave_end[];

@@ -79,9 +79,7 @@ static bool processors_synchronise(void)
     if (syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE, 0, 0) == 0)
         return true;
     /* Once for each address space; a forked child may have to again. */
-    return errno == EPERM &&
-           syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE, 0, 0) ==
-               0 &&
+    return errno == EPERM && syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE, 0, 0) == 0 &&
            syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE, 0, 0) == 0;
 }
 
@@ -102,15 +100,13 @@ static bool jump_write_concurrent(const struct patch_record *record, bool punned
     return processors_synchronise();
 }
 
-static enum patch_result site_write(struct patch_record *record, enum window_class class,
-                                    bool concurrent)
+static enum patch_result site_write(struct patch_record *record, enum window_class class, bool concurrent)
 {
     assert(class != WINDOW_PUNNED || record->jump[2] == BREAKPOINT);
     assert(!concurrent || class != WINDOW_QUIET);
     if (concurrent && !processors_synchronise())
         return PATCH_DOUBTFUL;
-    if (operations.read(record->start, record->original, JUMP_BYTES) != JUMP_BYTES ||
-        !record_add(record))
+    if (operations.read(record->start, record->original, JUMP_BYTES) != JUMP_BYTES || !record_add(record))
         return PATCH_NO_ROOM;
     bool written = concurrent ? jump_write_concurrent(record, class == WINDOW_PUNNED)
                               : operations.write(record->start, record->jump, JUMP_BYTES) == 0;
@@ -128,19 +124,16 @@ static enum patch_result site_patch(uint64_t site)
     uint64_t map_start, map_end, object_start, object_end;
     struct patch_function function;
     static struct patch_window window;
-    if (!operations.mapping(site, &map_start, &map_end, &object_start, &object_end) ||
-        object_start == 0)
+    if (!operations.mapping(site, &map_start, &map_end, &object_start, &object_end) || object_start == 0)
         return PATCH_DOUBTFUL; /* generated code may be generated anew at any time */
     if (record_of_site(&operations, site))
         return PATCH_DONE;
     const bool concurrent = operations.concurrent();
     if (!function_find(&operations, site, object_start, map_start, map_end, &function) ||
-        window_choose(&operations, site, &function, map_start, map_end, !concurrent, &window) ==
-            WINDOW_NONE)
+        window_choose(&operations, site, &function, map_start, map_end, !concurrent, &window) == WINDOW_NONE)
         return PATCH_DOUBTFUL;
     assert(window.start >= function.start && window.start <= site && window.count > 0);
-    struct patch_record *record =
-        stub_make(&operations, &window, site, entry_offset, map_start, map_end);
+    struct patch_record *record = stub_make(&operations, &window, site, entry_offset, map_start, map_end);
     if (!record)
         return PATCH_NO_ROOM;
     return site_write(record, window.class, concurrent);

@@ -18,8 +18,7 @@
 struct patch_operations {
     /* Executable mapping around `address`: its range, and the object's first mapping (ELF header),
      * 0 when not a file. */
-    bool (*mapping)(uint64_t address, uint64_t *start, uint64_t *end, uint64_t *object_start,
-                    uint64_t *object_end);
+    bool (*mapping)(uint64_t address, uint64_t *start, uint64_t *end, uint64_t *object_start, uint64_t *object_end);
     /* Copies from the program's memory without faulting: bytes copied. Async-signal-safe. */
     size_t (*read)(uint64_t address, void *bytes, size_t size);
     /* Writes the program's text whatever its protection (private copy). 0 or negative errno. */

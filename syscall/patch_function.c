@@ -21,8 +21,7 @@ struct table_entry {
     int32_t start, fde; /* relative to the header */
 };
 
-static bool read_all(const struct patch_operations *operations, uint64_t address, void *bytes,
-                     size_t size)
+static bool read_all(const struct patch_operations *operations, uint64_t address, void *bytes, size_t size)
 {
     return operations->read(address, bytes, size) == size;
 }
@@ -36,8 +35,8 @@ static struct {
 
 /* As read_all, from the part; when it is not there, the `ahead` bytes from `address` on become the
  * part. */
-static bool part_read(const struct patch_operations *operations, uint64_t address, void *bytes,
-                      size_t size, size_t ahead)
+static bool part_read(const struct patch_operations *operations, uint64_t address, void *bytes, size_t size,
+                      size_t ahead)
 {
     if (address < part.start || address - part.start + size > part.size) {
         part.start = address;
@@ -49,18 +48,16 @@ static bool part_read(const struct patch_operations *operations, uint64_t addres
     return true;
 }
 
-static bool object_read(const struct patch_operations *operations, uint64_t object_start,
-                        struct patch_object *out)
+static bool object_read(const struct patch_operations *operations, uint64_t object_start, struct patch_object *out)
 {
     Elf64_Ehdr header;
     Elf64_Phdr list[PROGRAM_HEADERS_MAX];
     if (!part_read(operations, object_start, &header, sizeof header, sizeof header + sizeof list) ||
         memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 || header.e_ident[EI_CLASS] != ELFCLASS64 ||
-        header.e_machine != EM_X86_64 || header.e_phentsize != sizeof list[0] ||
-        header.e_phnum > PROGRAM_HEADERS_MAX || header.e_phoff > 4096)
+        header.e_machine != EM_X86_64 || header.e_phentsize != sizeof list[0] || header.e_phnum > PROGRAM_HEADERS_MAX ||
+        header.e_phoff > 4096)
         return false;
-    if (!part_read(operations, object_start + header.e_phoff, list, header.e_phnum * sizeof list[0],
-                   sizeof list))
+    if (!part_read(operations, object_start + header.e_phoff, list, header.e_phnum * sizeof list[0], sizeof list))
         return false;
     memset(out, 0, sizeof *out);
     bool based = false;
@@ -78,8 +75,7 @@ static bool object_read(const struct patch_operations *operations, uint64_t obje
             out->eh_frame_hdr = start;
         else if (segment->p_type == PT_DYNAMIC)
             out->dynamic = start;
-        else if (segment->p_type == PT_LOAD && !(segment->p_flags & (PF_W | PF_X)) &&
-                 out->read_only_count < 8) {
+        else if (segment->p_type == PT_LOAD && !(segment->p_flags & (PF_W | PF_X)) && out->read_only_count < 8) {
             out->read_only[out->read_only_count][0] = start;
             out->read_only[out->read_only_count++][1] = start + segment->p_filesz;
         }
@@ -121,8 +117,7 @@ static unsigned encoded_bytes(unsigned encoding)
 }
 
 /* The augmentation of the CIE at `address`: how its FDEs encode addresses. */
-static bool common_read(const struct patch_operations *operations, uint64_t address,
-                        struct frame_entry *out)
+static bool common_read(const struct patch_operations *operations, uint64_t address, struct frame_entry *out)
 {
     uint8_t bytes[64] = {0};
     const size_t size = sizeof bytes;
@@ -166,8 +161,7 @@ static int frame_read(const struct patch_operations *operations, uint64_t addres
                       struct frame_entry *out)
 {
     uint32_t head[2];
-    if (!part_read(operations, address, head, sizeof head, ahead) || head[0] < 12 ||
-        head[0] >= 0xfffffff0u)
+    if (!part_read(operations, address, head, sizeof head, ahead) || head[0] < 12 || head[0] >= 0xfffffff0u)
         return -1;
     out->after = address + 4 + head[0];
     if (head[1] == 0)
@@ -220,8 +214,8 @@ static int table_find(const struct patch_operations *operations, uint64_t header
     } head;
     struct table_entry block[SEARCH_BLOCK + 1], probe;
     if (header == 0 || !read_all(operations, header, &head, sizeof head) || head.version != 1 ||
-        encoded_bytes(head.frame_encoding) != 4 || head.count_encoding != 0x03 ||
-        head.table_encoding != 0x3b || head.count == 0)
+        encoded_bytes(head.frame_encoding) != 4 || head.count_encoding != 0x03 || head.table_encoding != 0x3b ||
+        head.count == 0)
         return -1;
     int64_t wanted = (int64_t)(site - header);
     uint64_t low = 0, high = head.count, table = header + sizeof head;
@@ -246,8 +240,7 @@ static int table_find(const struct patch_operations *operations, uint64_t header
         return 0;
     struct frame_entry entry = {0};
     uint64_t start = header + (uint64_t)(int64_t)block[i - 1].start;
-    if (frame_read(operations, header + (uint64_t)(int64_t)block[i - 1].fde, FETCH_FRAME, &entry) !=
-            1 ||
+    if (frame_read(operations, header + (uint64_t)(int64_t)block[i - 1].fde, FETCH_FRAME, &entry) != 1 ||
         !frame_range(operations, &entry, start, FETCH_FRAME, out))
         return -1;
     return site < out->end;
@@ -255,11 +248,9 @@ static int table_find(const struct patch_operations *operations, uint64_t header
 
 /* The first CIE that compilers write: version 1, "zR", code alignment 1, data alignment -8, return
  * address 16. */
-static const uint8_t first_common[] = {0x14, 0,   0, 0, 0,    0,    0, 0,   1,
-                                       'z',  'R', 0, 1, 0x78, 0x10, 1, 0x1b};
+static const uint8_t first_common[] = {0x14, 0, 0, 0, 0, 0, 0, 0, 1, 'z', 'R', 0, 1, 0x78, 0x10, 1, 0x1b};
 
-static uint64_t frames_search(const struct patch_operations *operations, uint64_t start,
-                              uint64_t end)
+static uint64_t frames_search(const struct patch_operations *operations, uint64_t start, uint64_t end)
 {
     const size_t overlap = sizeof first_common;
     if (end - start > SCAN_BYTES_MAX)
@@ -282,20 +273,17 @@ static uint64_t frames_search(const struct patch_operations *operations, uint64_
  * records. That is a fraction of a millisecond for a C program; the last object's start of the
  * records is remembered, and checked by use.
  */
-static bool frames_find(const struct patch_operations *operations,
-                        const struct patch_object *object, uint64_t site,
+static bool frames_find(const struct patch_operations *operations, const struct patch_object *object, uint64_t site,
                         struct patch_function *out)
 {
     static uint64_t last_bias, last_range, last_frames;
     uint64_t range = object->read_only_count ? object->read_only[0][0] : 0;
     uint8_t check[sizeof first_common];
     if (last_frames == 0 || last_bias != object->bias || last_range != range ||
-        !read_all(operations, last_frames, check, sizeof check) ||
-        memcmp(check, first_common, sizeof check) != 0) {
+        !read_all(operations, last_frames, check, sizeof check) || memcmp(check, first_common, sizeof check) != 0) {
         last_frames = 0;
         for (unsigned i = 0; i < object->read_only_count && last_frames == 0; i++)
-            last_frames =
-                frames_search(operations, object->read_only[i][0], object->read_only[i][1]);
+            last_frames = frames_search(operations, object->read_only[i][0], object->read_only[i][1]);
         last_bias = object->bias;
         last_range = range;
     }
@@ -321,8 +309,8 @@ static bool frames_find(const struct patch_operations *operations,
     return found;
 }
 
-bool function_find(const struct patch_operations *operations, uint64_t site, uint64_t object_start,
-                   uint64_t map_start, uint64_t map_end, struct patch_function *out)
+bool function_find(const struct patch_operations *operations, uint64_t site, uint64_t object_start, uint64_t map_start,
+                   uint64_t map_end, struct patch_function *out)
 {
     struct patch_object object;
     part.size = 0;

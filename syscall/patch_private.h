@@ -30,8 +30,8 @@ struct patch_function {
 };
 
 /* The function of the object that contains `site`; false when no table says where it starts. */
-bool function_find(const struct patch_operations *operations, uint64_t site, uint64_t object_start,
-                   uint64_t map_start, uint64_t map_end, struct patch_function *out);
+bool function_find(const struct patch_operations *operations, uint64_t site, uint64_t object_start, uint64_t map_start,
+                   uint64_t map_end, struct patch_function *out);
 
 /* An ELF object in memory, as its program headers describe it. */
 struct patch_object {
@@ -42,14 +42,14 @@ struct patch_object {
 };
 
 /* patch_symbols.c: the last function symbol at or before the site and the first behind it. */
-bool symbols_find(const struct patch_operations *operations, const struct patch_object *object,
-                  uint64_t object_start, uint64_t site, struct patch_function *out);
+bool symbols_find(const struct patch_operations *operations, const struct patch_object *object, uint64_t object_start,
+                  uint64_t site, struct patch_function *out);
 
 /* ---- patch_window.c: which bytes to overwrite ---- */
 
 enum window_class {
     WINDOW_NONE,
-    WINDOW_FREE, /* one instruction of five bytes or more: no instruction starts inside the jump */
+    WINDOW_FREE,   /* one instruction of five bytes or more: no instruction starts inside the jump */
     WINDOW_PUNNED, /* one starts at byte 2: that byte of the jump has to be a breakpoint */
     WINDOW_QUIET,  /* others start inside: only while no other thread can be there */
 };
@@ -80,8 +80,8 @@ struct patch_window {
 
 /* Decides. WINDOW_NONE: doubtful. `quiet`: no other thread of the program is running. */
 enum window_class window_choose(const struct patch_operations *operations, uint64_t site,
-                                const struct patch_function *function, uint64_t map_start,
-                                uint64_t map_end, bool quiet, struct patch_window *out);
+                                const struct patch_function *function, uint64_t map_start, uint64_t map_end, bool quiet,
+                                struct patch_window *out);
 
 /* ---- patch_stub.c: stub memory and what is in it ---- */
 
@@ -111,9 +111,8 @@ struct patch_record {
  * Writes the stub for `window` somewhere in reach of it and returns its record, all filled in but
  * `original`, and marked as being written. NULL: no room, and no stub is left behind.
  */
-struct patch_record *stub_make(const struct patch_operations *operations,
-                               const struct patch_window *window, uint64_t site,
-                               uint32_t entry_offset, uint64_t map_start, uint64_t map_end);
+struct patch_record *stub_make(const struct patch_operations *operations, const struct patch_window *window,
+                               uint64_t site, uint32_t entry_offset, uint64_t map_start, uint64_t map_end);
 /* The stub whose memory contains `address`. Any thread, lock-free. */
 struct patch_record *stub_lookup(uint64_t address);
 
@@ -129,8 +128,7 @@ struct patch_record *record_lookup(const struct patch_operations *operations, ui
 /* The record of a site that is patched now; NULL. */
 struct patch_record *record_of_site(const struct patch_operations *operations, uint64_t site);
 /* Undoes patches in a copy of [start, start + size) and drops records that no longer hold. */
-void record_overlay(const struct patch_operations *operations, uint64_t start, uint8_t *bytes,
-                    size_t size);
+void record_overlay(const struct patch_operations *operations, uint64_t start, uint8_t *bytes, size_t size);
 
 /* A map from addresses to pointers: writers under the patch lock, readers at any time. */
 struct address_map {

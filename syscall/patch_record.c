@@ -53,8 +53,7 @@ bool address_map_set(struct address_map *map, uint64_t key, void *value)
     struct address_slots *slots = atomic_load_explicit(&map->slots, memory_order_relaxed);
     if (!slots || slots->used * 2 >= slots->capacity) {
         uint64_t capacity = slots ? slots->capacity * 2 : SLOTS_FIRST;
-        struct address_slots *larger =
-            calloc(1, sizeof *larger + capacity * sizeof larger->slot[0]);
+        struct address_slots *larger = calloc(1, sizeof *larger + capacity * sizeof larger->slot[0]);
         if (!larger)
             return false;
         larger->capacity = capacity;
@@ -120,12 +119,10 @@ static bool bytes_hold(const struct patch_record *record, const uint8_t bytes[JU
 }
 
 /* True when the program's memory still has the jump: its object may have been unmapped since. */
-static bool record_holds(const struct patch_operations *operations,
-                         const struct patch_record *record)
+static bool record_holds(const struct patch_operations *operations, const struct patch_record *record)
 {
     uint8_t bytes[JUMP_BYTES];
-    return operations->read(record->start, bytes, sizeof bytes) == sizeof bytes &&
-           bytes_hold(record, bytes);
+    return operations->read(record->start, bytes, sizeof bytes) == sizeof bytes && bytes_hold(record, bytes);
 }
 
 struct patch_record *record_at(uint64_t start)
@@ -137,8 +134,8 @@ struct patch_record *record_lookup(const struct patch_operations *operations, ui
 {
     for (uint64_t back = 0; back < JUMP_BYTES && back < address; back++) {
         struct patch_record *record = record_at(address - back);
-        if (record && (atomic_load_explicit(&record->writing, memory_order_acquire) ||
-                       record_holds(operations, record)))
+        if (record &&
+            (atomic_load_explicit(&record->writing, memory_order_acquire) || record_holds(operations, record)))
             return record;
     }
     return NULL;
@@ -154,8 +151,7 @@ struct patch_record *record_of_site(const struct patch_operations *operations, u
     return NULL;
 }
 
-void record_overlay(const struct patch_operations *operations, uint64_t start, uint8_t *bytes,
-                    size_t size)
+void record_overlay(const struct patch_operations *operations, uint64_t start, uint8_t *bytes, size_t size)
 {
     for (size_t i = 0; i < list_count;) {
         struct patch_record *record = list[i];

@@ -59,14 +59,12 @@ static void emit_relative(struct emitter *emitter, uint64_t target, unsigned aft
     emit(emitter, &value, sizeof value);
 }
 
-static void emit_displaced(struct emitter *emitter, const struct displaced *displaced,
-                           uint32_t entry_offset)
+static void emit_displaced(struct emitter *emitter, const struct displaced *displaced, uint32_t entry_offset)
 {
     static const uint8_t lea_rcx[] = {0x48, 0x8d, 0x0d, 8, 0, 0, 0};
     static const uint8_t jump_gs[] = {0x65, 0xff, 0x24, 0x25};
     const uint8_t conditional[] = {0x0f, (uint8_t)(0x80 | displaced->operand)};
-    _Static_assert(sizeof lea_rcx + sizeof jump_gs + 4 == PATCH_STUB_PREAMBLE,
-                   "as the header says");
+    _Static_assert(sizeof lea_rcx + sizeof jump_gs + 4 == PATCH_STUB_PREAMBLE, "as the header says");
     switch (displaced->kind) {
     case DISPLACED_SYSCALL:
         emit(emitter, lea_rcx, sizeof lea_rcx);
@@ -76,8 +74,7 @@ static void emit_displaced(struct emitter *emitter, const struct displaced *disp
     case DISPLACED_RIP:
         emit(emitter, displaced->bytes, displaced->operand);
         emit_relative(emitter, displaced->target, displaced->length - displaced->operand - 4u);
-        emit(emitter, displaced->bytes + displaced->operand + 4,
-             displaced->length - displaced->operand - 4u);
+        emit(emitter, displaced->bytes + displaced->operand + 4, displaced->length - displaced->operand - 4u);
         break;
     case DISPLACED_JUMP:
         emit(emitter, "\xe9", 1);
@@ -102,8 +99,8 @@ static void stub_build(const struct patch_window *window, uint64_t address, uint
     emitter->fits = true;
     record->place_count = 0;
     for (unsigned i = 0; i < window->count; i++) {
-        record->places[record->place_count++] = (struct stub_place){
-            (uint16_t)emitter->size, (int16_t)(window->displaced[i].address - window->start)};
+        record->places[record->place_count++] =
+            (struct stub_place){(uint16_t)emitter->size, (int16_t)(window->displaced[i].address - window->start)};
         emit_displaced(emitter, &window->displaced[i], entry_offset);
     }
     if (!window->displaced[window->count - 1].ends) {
@@ -127,8 +124,7 @@ static bool page_reaches(const struct stub_page *page, uint64_t start, uint64_t 
     return high - low < REACH;
 }
 
-static struct stub_page *page_add(const struct patch_operations *operations, uint64_t start,
-                                  uint64_t end)
+static struct stub_page *page_add(const struct patch_operations *operations, uint64_t start, uint64_t end)
 {
     if (page_count == page_capacity) {
         size_t capacity = page_capacity ? page_capacity * 2 : 32;
@@ -151,8 +147,8 @@ static struct stub_page *page_add(const struct patch_operations *operations, uin
 }
 
 /* Tries to put the stub into the page: the first granules that are free, and right for the jump. */
-static bool page_place(struct stub_page *page, const struct patch_window *window,
-                       uint32_t entry_offset, struct emitter *emitter, struct patch_record *record)
+static bool page_place(struct stub_page *page, const struct patch_window *window, uint32_t entry_offset,
+                       struct emitter *emitter, struct patch_record *record)
 {
     unsigned free_run = 0;
     unsigned wanted = (record->stub_bytes + STUB_GRANULE - 1) / STUB_GRANULE;
@@ -177,12 +173,11 @@ static bool page_place(struct stub_page *page, const struct patch_window *window
 }
 
 static bool stub_place(const struct patch_operations *operations, const struct patch_window *window,
-                       uint32_t entry_offset, uint64_t map_start, uint64_t map_end,
-                       struct emitter *emitter, struct patch_record *record)
+                       uint32_t entry_offset, uint64_t map_start, uint64_t map_end, struct emitter *emitter,
+                       struct patch_record *record)
 {
     for (size_t i = 0; i < page_count; i++) {
-        if (page_reaches(pages[i], map_start, map_end) &&
-            page_place(pages[i], window, entry_offset, emitter, record))
+        if (page_reaches(pages[i], map_start, map_end) && page_place(pages[i], window, entry_offset, emitter, record))
             return true;
     }
     unsigned more = window->class == WINDOW_PUNNED ? PUN_PAGES_MAX : 1;
@@ -205,9 +200,8 @@ static void stub_forget(struct patch_record *record)
     }
 }
 
-struct patch_record *stub_make(const struct patch_operations *operations,
-                               const struct patch_window *window, uint64_t site,
-                               uint32_t entry_offset, uint64_t map_start, uint64_t map_end)
+struct patch_record *stub_make(const struct patch_operations *operations, const struct patch_window *window,
+                               uint64_t site, uint32_t entry_offset, uint64_t map_start, uint64_t map_end)
 {
     static struct emitter emitter;
     struct patch_record *record = calloc(1, sizeof *record);

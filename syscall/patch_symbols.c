@@ -20,9 +20,8 @@ struct symbol_tables {
     uint64_t symbols, hash, gnu_hash;
 };
 
-static bool tables_read(const struct patch_operations *operations,
-                        const struct patch_object *object, uint64_t object_start,
-                        struct symbol_tables *out)
+static bool tables_read(const struct patch_operations *operations, const struct patch_object *object,
+                        uint64_t object_start, struct symbol_tables *out)
 {
     Elf64_Dyn list[DYNAMIC_MAX];
     memset(out, 0, sizeof *out);
@@ -73,8 +72,7 @@ static uint32_t gnu_count(const struct patch_operations *operations, uint64_t ta
     return 0;
 }
 
-static uint32_t symbol_count(const struct patch_operations *operations,
-                             const struct symbol_tables *tables)
+static uint32_t symbol_count(const struct patch_operations *operations, const struct symbol_tables *tables)
 {
     uint32_t head[2] = {0, 0};
     if (tables->hash && operations->read(tables->hash, head, sizeof head) == sizeof head)
@@ -82,8 +80,8 @@ static uint32_t symbol_count(const struct patch_operations *operations,
     return tables->gnu_hash ? gnu_count(operations, tables->gnu_hash) : 0;
 }
 
-bool symbols_find(const struct patch_operations *operations, const struct patch_object *object,
-                  uint64_t object_start, uint64_t site, struct patch_function *out)
+bool symbols_find(const struct patch_operations *operations, const struct patch_object *object, uint64_t object_start,
+                  uint64_t site, struct patch_function *out)
 {
     struct symbol_tables tables;
     if (!tables_read(operations, object, object_start, &tables))
@@ -95,8 +93,8 @@ bool symbols_find(const struct patch_operations *operations, const struct patch_
     Elf64_Sym block[SYMBOL_BLOCK];
     for (uint32_t done = 0; done < count;) {
         uint32_t part = count - done < SYMBOL_BLOCK ? count - done : SYMBOL_BLOCK;
-        if (operations->read(tables.symbols + done * sizeof block[0], block,
-                             part * sizeof block[0]) != part * sizeof block[0])
+        if (operations->read(tables.symbols + done * sizeof block[0], block, part * sizeof block[0]) !=
+            part * sizeof block[0])
             return false;
         for (uint32_t i = 0; i < part; i++) {
             unsigned type = ELF64_ST_TYPE(block[i].st_info);
@@ -104,8 +102,7 @@ bool symbols_find(const struct patch_operations *operations, const struct patch_
             if (block[i].st_shndx == SHN_UNDEF || (type != STT_FUNC && type != STT_GNU_IFUNC))
                 continue;
             if (value <= site && value >= best) {
-                best_size =
-                    value > best || block[i].st_size > best_size ? block[i].st_size : best_size;
+                best_size = value > best || block[i].st_size > best_size ? block[i].st_size : best_size;
                 best = value;
             } else if (value > site && value < out->next) {
                 out->next = value;

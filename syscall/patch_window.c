@@ -72,8 +72,7 @@ static bool decoder_open(void)
 static unsigned opcode_offset(const uint8_t *bytes, unsigned length)
 {
     unsigned at = 0;
-    while (at < length &&
-           (memchr("\x66\x67\xf2\xf3\x2e\x36\x3e\x26\x64\x65\xf0", bytes[at], 11) != NULL))
+    while (at < length && (memchr("\x66\x67\xf2\xf3\x2e\x36\x3e\x26\x64\x65\xf0", bytes[at], 11) != NULL))
         at++;
     if (at < length && (bytes[at] & 0xf0) == 0x40)
         at++;
@@ -93,20 +92,17 @@ static struct branch branch_read(const uint8_t *bytes, unsigned length)
         branch.condition = (opcode == 0x0f ? second : opcode) & 0x0f;
     } else if (opcode == 0xeb || opcode == 0xe9) {
         branch = (struct branch){.kind = DISPLACED_JUMP, .has_target = true, .ends = true};
-    } else if (opcode == 0xe8 || (opcode >= 0xe0 && opcode <= 0xe3) ||
-               (opcode == 0xc7 && second == 0xf8)) {
-        branch =
-            (struct branch){.kind = DISPLACED_SYSCALL, .has_target = true}; /* call, loop, xbegin */
+    } else if (opcode == 0xe8 || (opcode >= 0xe0 && opcode <= 0xe3) || (opcode == 0xc7 && second == 0xf8)) {
+        branch = (struct branch){.kind = DISPLACED_SYSCALL, .has_target = true}; /* call, loop, xbegin */
     } else if (opcode == 0xff && ((second >> 3) & 7) >= 2 && ((second >> 3) & 7) <= 5) {
         bool jump = ((second >> 3) & 7) >= 4;
         branch.kind = jump ? DISPLACED_COPY : DISPLACED_SYSCALL;
         branch.indirect = branch.ends = jump;
     } else if (opcode == 0xc3 || opcode == 0xc2) {
         branch.ends = true;
-    } else if (opcode == 0xcc || opcode == 0xcd || opcode == 0xf1 || opcode == 0xca ||
-               opcode == 0xcb || opcode == 0xcf ||
-               (opcode == 0x0f &&
-                (second == 0x05 || second == 0x34 || second == 0x07 || second == 0x35))) {
+    } else if (opcode == 0xcc || opcode == 0xcd || opcode == 0xf1 || opcode == 0xca || opcode == 0xcb ||
+               opcode == 0xcf ||
+               (opcode == 0x0f && (second == 0x05 || second == 0x34 || second == 0x07 || second == 0x35))) {
         branch.kind = DISPLACED_SYSCALL;
     }
     return branch;
@@ -127,8 +123,8 @@ static uint64_t branch_target(uint64_t address, const uint8_t *bytes, unsigned l
 static bool is_padding(const uint8_t *bytes, unsigned length)
 {
     unsigned at = opcode_offset(bytes, length);
-    return at < length && (bytes[at] == 0x90 || bytes[at] == 0xcc ||
-                           (bytes[at] == 0x0f && at + 1 < length && bytes[at + 1] == 0x1f));
+    return at < length &&
+           (bytes[at] == 0x90 || bytes[at] == 0xcc || (bytes[at] == 0x0f && at + 1 < length && bytes[at + 1] == 0x1f));
 }
 
 /* ---- decoding the function ---- */
@@ -155,8 +151,7 @@ static void near_mark(const struct neighbourhood *near, bool marks[NEAR_BYTES], 
         marks[at] = true;
 }
 
-static bool near_marked(const struct neighbourhood *near, const bool marks[NEAR_BYTES],
-                        uint64_t from, uint64_t to)
+static bool near_marked(const struct neighbourhood *near, const bool marks[NEAR_BYTES], uint64_t from, uint64_t to)
 {
     const uint64_t base = near->site_address - WINDOW_BEFORE_BYTES;
     for (uint64_t at = from; at < to; at++) {
@@ -280,9 +275,8 @@ static bool quiet_allowed(const struct neighbourhood *near, const struct patch_w
 
 /* Fills the window that starts at instruction `first`; WINDOW_NONE when something in it must stay
  * where it is. */
-static enum window_class window_try(const struct neighbourhood *near,
-                                    const struct patch_function *function, unsigned first,
-                                    uint64_t map_end, struct patch_window *out)
+static enum window_class window_try(const struct neighbourhood *near, const struct patch_function *function,
+                                    unsigned first, uint64_t map_end, struct patch_window *out)
 {
     unsigned inner = 0;
     bool reached = true;
@@ -331,8 +325,7 @@ static enum window_class window_try(const struct neighbourhood *near,
 }
 
 /* `mov $15, %rax; syscall`: unwinders and debuggers know a signal frame's return by these bytes. */
-static bool is_signal_return(const struct neighbourhood *near,
-                             const struct patch_function *function)
+static bool is_signal_return(const struct neighbourhood *near, const struct patch_function *function)
 {
     if (near->site == 0)
         return false;
@@ -342,9 +335,8 @@ static bool is_signal_return(const struct neighbourhood *near,
            (length == 7 && memcmp(bytes, "\x48\xc7\xc0\x0f\0\0\0", 7) == 0);
 }
 
-static enum window_class candidates_compare(const struct neighbourhood *near,
-                                            const struct patch_function *function, uint64_t map_end,
-                                            bool quiet, struct patch_window *out)
+static enum window_class candidates_compare(const struct neighbourhood *near, const struct patch_function *function,
+                                            uint64_t map_end, bool quiet, struct patch_window *out)
 {
     /* A branch between window and syscall goes past the window: right, but by dispatch. So such
      * windows come later. */
@@ -386,8 +378,7 @@ static bool leads_inside(const uint8_t *at, uint64_t address, const struct patch
     return at[-1] == 0xe9 || at[-1] == 0xe8 || ((at[-1] & 0xf0) == 0x80 && at[-2] == 0x0f);
 }
 
-static bool leads_inside_short(const uint8_t *at, uint64_t address,
-                               const struct patch_window *window)
+static bool leads_inside_short(const uint8_t *at, uint64_t address, const struct patch_window *window)
 {
     uint64_t target = address + 1 + (uint64_t)(int64_t)(int8_t)*at;
     if (target - (window->start + 1) >= JUMP_BYTES - 1)
@@ -399,9 +390,8 @@ static bool leads_inside_short(const uint8_t *at, uint64_t address,
  * Searches the text outside the function, byte by byte, for anything that could be a branch into
  * the window. A millisecond for libc; few sites need it. Overwrites the code buffer.
  */
-static bool reached_from_outside(const struct patch_operations *operations,
-                                 const struct patch_function *function, uint64_t map_start,
-                                 uint64_t map_end, const struct patch_window *window)
+static bool reached_from_outside(const struct patch_operations *operations, const struct patch_function *function,
+                                 uint64_t map_start, uint64_t map_end, const struct patch_window *window)
 {
     const size_t overlap = 8;
     if (map_end - map_start > QUIET_TEXT_MAX)
@@ -414,8 +404,7 @@ static bool reached_from_outside(const struct patch_operations *operations,
             uint64_t address = start + i;
             if (address >= function->start && address < function->end)
                 continue;
-            if (leads_inside(code + i, address, window) ||
-                leads_inside_short(code + i, address, window))
+            if (leads_inside(code + i, address, window) || leads_inside_short(code + i, address, window))
                 return true;
         }
     }
@@ -423,8 +412,8 @@ static bool reached_from_outside(const struct patch_operations *operations,
 }
 
 enum window_class window_choose(const struct patch_operations *operations, uint64_t site,
-                                const struct patch_function *function, uint64_t map_start,
-                                uint64_t map_end, bool quiet, struct patch_window *out)
+                                const struct patch_function *function, uint64_t map_start, uint64_t map_end, bool quiet,
+                                struct patch_window *out)
 {
     static struct neighbourhood near;
     size_t size = function->end - function->start;
@@ -448,8 +437,7 @@ enum window_class window_choose(const struct patch_operations *operations, uint6
             near_mark(&near, near.taken, at + j);
     }
     enum window_class class = candidates_compare(&near, function, map_end, quiet, out);
-    if (class == WINDOW_QUIET &&
-        reached_from_outside(operations, function, map_start, map_end, out))
+    if (class == WINDOW_QUIET && reached_from_outside(operations, function, map_start, map_end, out))
         return WINDOW_NONE;
     return class;
 }

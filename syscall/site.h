@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SITE_THRESHOLD                                                                             \
+#define SITE_THRESHOLD                                                                                                 \
     24 /* the decoder has to be made ready for the first one; a program that does little never needs it */
 
 /* Counts a call from `site`: true exactly once, when it reaches SITE_THRESHOLD. */

@@ -9,11 +9,12 @@
 #include "syscall/site.h"
 
 #define SITE_BITS 14u
-#define SITE_ENTRIES                                                                               \
-    (1u << SITE_BITS) /* 256 KiB, touched as far as used; libc and its rtld have 600 sites         \
+#define SITE_ENTRIES                                                                                                   \
+    (1u << SITE_BITS) /* 256 KiB, touched as far as used; libc and its rtld have 600 sites                             \
                          together */
 #define SITE_PROBES 32u
-#define SITE_GROUP_BITS 6u /* entries that the sites of one page of text start from: neighbours share a page of the table */
+#define SITE_GROUP_BITS                                                                                                \
+    6u /* entries that the sites of one page of text start from: neighbours share a page of the table */
 
 struct site_entry {
     _Atomic uint64_t site; /* 0: free */

@@ -124,9 +124,9 @@ enum {
 #define PLACE_REFUSED(number) CALL_REFUSED, number
 
 /* Initialisers: the braces keep the commas together on their way through the macros below. */
-#define LIST(...)                                                                                  \
-    {                                                                                              \
-        __VA_ARGS__                                                                                \
+#define LIST(...)                                                                                                      \
+    {                                                                                                                  \
+        __VA_ARGS__                                                                                                    \
     }
 
 /* What an argument is (TYPE_) and how much it points to (EXTENT_), for each word of table.def. */
@@ -197,29 +197,26 @@ enum {
 #define EXTENT_IOVEC_IN(i)       LIST(i, sizeof(struct iovec))
 #define EXTENT_IOVEC_OUT(i)      LIST(i, sizeof(struct iovec))
 
-#define ROW(name, place, count, types, extents, why)                                               \
-    [__NR_##name] = {#name, place, count, types, extents, why},
-#define CALL0(name, place, why) ROW(name, PLACE_##place, 0, LIST(ARG_NONE), LIST(NO_EXTENT), why)
-#define CALL1(name, place, a, why)                                                                 \
-    ROW(name, PLACE_##place, 1, LIST(TYPE_##a), LIST(EXTENT_##a), why)
-#define CALL2(name, place, a, b, why)                                                              \
+#define ROW(name, place, count, types, extents, why) [__NR_##name] = {#name, place, count, types, extents, why},
+#define CALL0(name, place, why)                      ROW(name, PLACE_##place, 0, LIST(ARG_NONE), LIST(NO_EXTENT), why)
+#define CALL1(name, place, a, why)                   ROW(name, PLACE_##place, 1, LIST(TYPE_##a), LIST(EXTENT_##a), why)
+#define CALL2(name, place, a, b, why)                                                                                  \
     ROW(name, PLACE_##place, 2, LIST(TYPE_##a, TYPE_##b), LIST(EXTENT_##a, EXTENT_##b), why)
-#define CALL3(name, place, a, b, c, why)                                                           \
-    ROW(name, PLACE_##place, 3, LIST(TYPE_##a, TYPE_##b, TYPE_##c),                                \
-        LIST(EXTENT_##a, EXTENT_##b, EXTENT_##c), why)
-#define CALL4(name, place, a, b, c, d, why)                                                        \
-    ROW(name, PLACE_##place, 4, LIST(TYPE_##a, TYPE_##b, TYPE_##c, TYPE_##d),                      \
+#define CALL3(name, place, a, b, c, why)                                                                               \
+    ROW(name, PLACE_##place, 3, LIST(TYPE_##a, TYPE_##b, TYPE_##c), LIST(EXTENT_##a, EXTENT_##b, EXTENT_##c), why)
+#define CALL4(name, place, a, b, c, d, why)                                                                            \
+    ROW(name, PLACE_##place, 4, LIST(TYPE_##a, TYPE_##b, TYPE_##c, TYPE_##d),                                          \
         LIST(EXTENT_##a, EXTENT_##b, EXTENT_##c, EXTENT_##d), why)
-#define CALL5(name, place, a, b, c, d, e, why)                                                     \
-    ROW(name, PLACE_##place, 5, LIST(TYPE_##a, TYPE_##b, TYPE_##c, TYPE_##d, TYPE_##e),            \
+#define CALL5(name, place, a, b, c, d, e, why)                                                                         \
+    ROW(name, PLACE_##place, 5, LIST(TYPE_##a, TYPE_##b, TYPE_##c, TYPE_##d, TYPE_##e),                                \
         LIST(EXTENT_##a, EXTENT_##b, EXTENT_##c, EXTENT_##d, EXTENT_##e), why)
-#define CALL6(name, place, a, b, c, d, e, f, why)                                                  \
-    ROW(name, PLACE_##place, 6, LIST(TYPE_##a, TYPE_##b, TYPE_##c, TYPE_##d, TYPE_##e, TYPE_##f),  \
+#define CALL6(name, place, a, b, c, d, e, f, why)                                                                      \
+    ROW(name, PLACE_##place, 6, LIST(TYPE_##a, TYPE_##b, TYPE_##c, TYPE_##d, TYPE_##e, TYPE_##f),                      \
         LIST(EXTENT_##a, EXTENT_##b, EXTENT_##c, EXTENT_##d, EXTENT_##e, EXTENT_##f), why)
 
-#define GAP                                                                                        \
-    {                                                                                              \
-        .place = CALL_UNKNOWN, .error = ENOSYS, .why = "no such call"                              \
+#define GAP                                                                                                            \
+    {                                                                                                                  \
+        .place = CALL_UNKNOWN, .error = ENOSYS, .why = "no such call"                                                  \
     }
 
 const struct call_row call_table[CALL_COUNT] = {

@@ -20,35 +20,53 @@ enum call_place {
 /* What an argument is: enough to copy it, to print it and to know which memory the kernel touches. */
 enum call_argument {
     ARG_NONE,
-    ARG_INT, ARG_UINT, ARG_LONG, ARG_SIZE, ARG_FLAGS, ARG_MODE, ARG_OFFSET,
-    ARG_FD, ARG_DIRFD, ARG_PID, ARG_SIGNAL, ARG_ADDRESS, /* an address as a number: mmap, brk */
-    ARG_PATH, ARG_STRING, ARG_STRING_VECTOR,
-    ARG_IN,       /* buffer read by the kernel: bytes from `size` */
-    ARG_OUT,      /* buffer written by the kernel: bytes from `size`, or the result when that is smaller */
+    ARG_INT,
+    ARG_UINT,
+    ARG_LONG,
+    ARG_SIZE,
+    ARG_FLAGS,
+    ARG_MODE,
+    ARG_OFFSET,
+    ARG_FD,
+    ARG_DIRFD,
+    ARG_PID,
+    ARG_SIGNAL,
+    ARG_ADDRESS, /* an address as a number: mmap, brk */
+    ARG_PATH,
+    ARG_STRING,
+    ARG_STRING_VECTOR,
+    ARG_IN,  /* buffer read by the kernel: bytes from `size` */
+    ARG_OUT, /* buffer written by the kernel: bytes from `size`, or the result when that is smaller */
     ARG_INOUT,
-    ARG_IOVEC_IN, ARG_IOVEC_OUT, /* vector of count from `size` */
-    ARG_MESSAGE_IN, ARG_MESSAGE_OUT, /* struct msghdr */
+    ARG_IOVEC_IN,
+    ARG_IOVEC_OUT, /* vector of count from `size` */
+    ARG_MESSAGE_IN,
+    ARG_MESSAGE_OUT, /* struct msghdr */
     ARG_FUTEX,
-    ARG_OPAQUE,   /* layout depends on another argument (ioctl, fcntl, prctl, bpf) */
+    ARG_OPAQUE, /* layout depends on another argument (ioctl, fcntl, prctl, bpf) */
 };
 
-/* Size of what a pointer argument points to: a constant number of bytes, or an argument that gives bytes or elements. */
+/* Size of what a pointer argument points to: a constant number of bytes, or an argument that gives bytes or elements.
+ */
 struct call_size {
-    int8_t argument; /* 0..5: that argument counts elements of `bytes` each; -1: constant; -2: *(socklen_t *)argument `bytes` */
+    int8_t argument; /* 0..5: that argument counts elements of `bytes` each; -1: constant; -2: *(socklen_t *)argument
+                        `bytes` */
     uint16_t bytes;
 };
 
 struct call_row {
     const char *name;
-    uint8_t place; /* enum call_place */
-    uint8_t error; /* positive errno of CALL_REFUSED */
-    uint8_t count; /* of arguments */
+    uint8_t place;        /* enum call_place */
+    uint8_t error;        /* positive errno of CALL_REFUSED */
+    uint8_t count;        /* of arguments */
     uint8_t arguments[6]; /* enum call_argument */
     struct call_size sizes[6];
     const char *why; /* one line for docs/system-calls.md; never NULL */
 };
 
-#define CALL_COUNT 512 /* rows run from 0 to the last, unknown ones in between have place CALL_UNKNOWN and name NULL */
+#define CALL_COUNT                                                                                                     \
+    512 /* rows run from 0 to the last, unknown ones in between have place CALL_UNKNOWN and name NULL                  \
+         */
 extern const struct call_row call_table[CALL_COUNT];
 
 #endif

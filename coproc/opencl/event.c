@@ -20,9 +20,8 @@ struct event {
     const cl_icd_dispatch *dispatch; /* where the loader looks for it */
     uint64_t magic;
     _Atomic unsigned refs;
-    struct coproc_command
-        *command;    /* referenced; NULL: `native` had ended when the event was made */
-    cl_event native; /* of that kind only */
+    struct coproc_command *command; /* referenced; NULL: `native` had ended when the event was made */
+    cl_event native;                /* of that kind only */
     cl_context context;
     cl_command_queue queue;
     cl_command_type type;
@@ -32,8 +31,8 @@ struct event {
     struct callback *callbacks, **callbacks_end;
 };
 
-cl_event event_new(struct coproc_command *command, cl_event native, cl_context context,
-                   cl_command_queue queue, cl_command_type type, bool profiling)
+cl_event event_new(struct coproc_command *command, cl_event native, cl_context context, cl_command_queue queue,
+                   cl_command_type type, bool profiling)
 {
     struct event *event = layer_memory(sizeof *event);
     *event = (struct event){.dispatch = &layer_table,
@@ -145,8 +144,7 @@ static cl_int event_status(struct event *event)
 {
     cl_int status = CL_COMPLETE;
     if (!event->command) {
-        real->clGetEventInfo(event->native, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof status,
-                             &status, NULL);
+        real->clGetEventInfo(event->native, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof status, &status, NULL);
         return status;
     }
     switch (coproc_command_state(event->command, &status)) {
@@ -159,8 +157,7 @@ static cl_int event_status(struct event *event)
     }
 }
 
-cl_int layer_clGetEventInfo(cl_event handle, cl_event_info name, size_t room, void *value,
-                            size_t *size_ret)
+cl_int layer_clGetEventInfo(cl_event handle, cl_event_info name, size_t room, void *value, size_t *size_ret)
 {
     struct event *event = event_find(handle);
     cl_int status;
@@ -186,8 +183,8 @@ cl_int layer_clGetEventInfo(cl_event handle, cl_event_info name, size_t room, vo
 }
 
 /* After an early answer the event is complete for the application, so this waits until it is. */
-cl_int layer_clGetEventProfilingInfo(cl_event handle, cl_profiling_info name, size_t room,
-                                     void *value, size_t *size_ret)
+cl_int layer_clGetEventProfilingInfo(cl_event handle, cl_profiling_info name, size_t room, void *value,
+                                     size_t *size_ret)
 {
     struct event *event = event_find(handle);
     if (!event)
@@ -227,8 +224,7 @@ cl_int layer_clReleaseEvent(cl_event handle)
 static void callback_call(struct event *event, const struct callback *callback, int status)
 {
     coproc_callback_enter();
-    callback->function((cl_event)(void *)event, status < 0 ? status : callback->type,
-                       callback->data);
+    callback->function((cl_event)(void *)event, status < 0 ? status : callback->type, callback->data);
     coproc_callback_leave();
 }
 
@@ -257,8 +253,8 @@ void event_retired(struct event *event, int status)
     }
 }
 
-cl_int layer_clSetEventCallback(cl_event handle, cl_int type,
-                                void(CL_CALLBACK *function)(cl_event, cl_int, void *), void *data)
+cl_int layer_clSetEventCallback(cl_event handle, cl_int type, void(CL_CALLBACK *function)(cl_event, cl_int, void *),
+                                void *data)
 {
     struct event *event = event_find(handle);
     if (!event)
@@ -283,8 +279,7 @@ cl_int layer_clSetEventCallback(cl_event handle, cl_int type,
 cl_event layer_clCreateUserEvent(cl_context context, cl_int *error_ret)
 {
     cl_int error;
-    cl_event probe =
-        real->clCreateUserEvent(context, &error); /* for its judgement of the context */
+    cl_event probe = real->clCreateUserEvent(context, &error); /* for its judgement of the context */
     if (error_ret)
         *error_ret = error;
     if (error != CL_SUCCESS || !probe)
@@ -325,9 +320,8 @@ cl_event layer_clCreateEventFromGLsyncKHR(cl_context context, cl_GLsync sync, cl
     return event_adopt(real->clCreateEventFromGLsyncKHR(context, sync, error_ret), context);
 }
 
-cl_event layer_clCreateEventFromEGLSyncKHR(cl_context context, CLeglSyncKHR sync,
-                                           CLeglDisplayKHR display, cl_int *error_ret)
+cl_event layer_clCreateEventFromEGLSyncKHR(cl_context context, CLeglSyncKHR sync, CLeglDisplayKHR display,
+                                           cl_int *error_ret)
 {
-    return event_adopt(real->clCreateEventFromEGLSyncKHR(context, sync, display, error_ret),
-                       context);
+    return event_adopt(real->clCreateEventFromEGLSyncKHR(context, sync, display, error_ret), context);
 }

@@ -44,8 +44,8 @@ static cl_event foreign_wait(struct coproc_command *command, cl_context context)
 }
 
 /* The command of the call, or NULL when the driver is to refuse it or the queue is not ours. */
-static struct coproc_command *foreign_new(struct foreign *foreign, cl_command_queue native,
-                                          cl_uint count, const cl_event *list, unsigned flags)
+static struct coproc_command *foreign_new(struct foreign *foreign, cl_command_queue native, cl_uint count,
+                                          const cl_event *list, unsigned flags)
 {
     static const cl_event no_event;
     struct queue *queue = queue_find(native);
@@ -86,16 +86,15 @@ static void foreign_place(struct foreign *foreign)
     foreign->list = foreign->wait;
 }
 
-void foreign_begin(struct foreign *foreign, cl_command_queue native, cl_uint count,
-                   const cl_event *list, unsigned flags)
+void foreign_begin(struct foreign *foreign, cl_command_queue native, cl_uint count, const cl_event *list,
+                   unsigned flags)
 {
     if (foreign_new(foreign, native, count, list, flags | COPROC_UNKNOWN))
         foreign_place(foreign);
 }
 
-void foreign_begin_memory(struct foreign *foreign, cl_command_queue native, cl_uint count,
-                          const cl_event *list, struct memory *memory, uint64_t offset,
-                          uint64_t size, unsigned access)
+void foreign_begin_memory(struct foreign *foreign, cl_command_queue native, cl_uint count, const cl_event *list,
+                          struct memory *memory, uint64_t offset, uint64_t size, unsigned access)
 {
     unsigned flags = memory ? memory_flags(memory) : COPROC_UNKNOWN;
     struct coproc_command *command = foreign_new(foreign, native, count, list, flags);
@@ -110,13 +109,11 @@ void foreign_begin_memory(struct foreign *foreign, cl_command_queue native, cl_u
 static void foreign_cancel(struct coproc_command *command)
 {
     int expected = FOREIGN_WAITS;
-    if (!atomic_compare_exchange_strong(&work_of(command)->foreign.state, &expected,
-                                        FOREIGN_CANCELLED))
+    if (!atomic_compare_exchange_strong(&work_of(command)->foreign.state, &expected, FOREIGN_CANCELLED))
         coproc_command_done(command, 0);
 }
 
-cl_int foreign_end(struct foreign *foreign, cl_int error, bool blocking, cl_command_type type,
-                   cl_event *event)
+cl_int foreign_end(struct foreign *foreign, cl_int error, bool blocking, cl_command_type type, cl_event *event)
 {
     struct coproc_command *command = foreign->command;
     struct queue *queue = foreign->queue;
@@ -136,8 +133,7 @@ cl_int foreign_end(struct foreign *foreign, cl_int error, bool blocking, cl_comm
     }
     if (error == CL_SUCCESS && foreign->native) {
         if (event)
-            *event =
-                event_new(command, NULL, queue->context, queue->native, type, queue->profiling);
+            *event = event_new(command, NULL, queue->context, queue->native, type, queue->profiling);
         real->clFlush(queue->native);
         if (submit_watch(command, foreign->native) != CL_SUCCESS) {
             real->clWaitForEvents(1, &foreign->native);

@@ -61,8 +61,7 @@ void *handle_find(const void *native, enum handle_kind kind)
     if (!native)
         return NULL;
     pthread_mutex_lock(&lock);
-    for (size_t slot = capacity ? slot_of(native) : 0; capacity && slots[slot];
-         slot = (slot + 1) & (capacity - 1)) {
+    for (size_t slot = capacity ? slot_of(native) : 0; capacity && slots[slot]; slot = (slot + 1) & (capacity - 1)) {
         if (slots[slot] != GONE && slots[slot]->native == native && slots[slot]->kind == kind) {
             found = slots[slot];
             break;

@@ -16,8 +16,7 @@ struct kernel *kernel_find(cl_kernel native)
 
 static struct snapshot *snapshot_new(unsigned count, size_t capacity)
 {
-    struct snapshot *snapshot =
-        layer_memory(sizeof *snapshot + count * sizeof(struct argument) + capacity);
+    struct snapshot *snapshot = layer_memory(sizeof *snapshot + count * sizeof(struct argument) + capacity);
     snapshot->refs = 1;
     snapshot->count = count;
     snapshot->capacity = capacity;
@@ -74,8 +73,7 @@ static void argument_set(struct kernel *kernel, unsigned index, size_t size, con
     bool same_place = argument->set && !argument->null && value && argument->size == size;
     if (snapshot->refs > 1 || (!same_place && snapshot->used + room > snapshot->capacity)) {
         /* The same value again, as many programs set it before each launch: nothing changes. */
-        if (same_place && argument->memory == memory &&
-            !memcmp(snapshot->values + argument->at, value, size))
+        if (same_place && argument->memory == memory && !memcmp(snapshot->values + argument->at, value, size))
             return;
         snapshot = kernel->current = snapshot_own(snapshot, index, room);
         argument = &snapshot->arguments[index];
@@ -108,8 +106,7 @@ static bool argument_same(const struct snapshot *a, const struct snapshot *b, un
            (one->null || !memcmp(a->values + one->at, b->values + other->at, one->size));
 }
 
-cl_kernel kernel_clone(struct kernel *kernel, struct station *station, struct snapshot *snapshot,
-                       cl_int *error)
+cl_kernel kernel_clone(struct kernel *kernel, struct station *station, struct snapshot *snapshot, cl_int *error)
 {
     struct clone *clone = &kernel->clones[station->number];
     if (!clone->native) {
@@ -168,10 +165,10 @@ static unsigned char argument_access(cl_kernel native, cl_uint index)
 {
     cl_kernel_arg_address_qualifier address;
     cl_kernel_arg_access_qualifier access;
-    if (real->clGetKernelArgInfo(native, index, CL_KERNEL_ARG_ADDRESS_QUALIFIER, sizeof address,
-                                 &address, NULL) != CL_SUCCESS ||
-        real->clGetKernelArgInfo(native, index, CL_KERNEL_ARG_ACCESS_QUALIFIER, sizeof access,
-                                 &access, NULL) != CL_SUCCESS)
+    if (real->clGetKernelArgInfo(native, index, CL_KERNEL_ARG_ADDRESS_QUALIFIER, sizeof address, &address, NULL) !=
+            CL_SUCCESS ||
+        real->clGetKernelArgInfo(native, index, CL_KERNEL_ARG_ACCESS_QUALIFIER, sizeof access, &access, NULL) !=
+            CL_SUCCESS)
         return COPROC_READ | COPROC_WRITE;
     if (address == CL_KERNEL_ARG_ADDRESS_CONSTANT || access == CL_KERNEL_ARG_ACCESS_READ_ONLY)
         return COPROC_READ;
@@ -190,10 +187,8 @@ static struct kernel *kernel_open(cl_kernel native)
     kernel->name = name_intern(name);
     free(name);
     real->clGetKernelInfo(native, CL_KERNEL_NUM_ARGS, sizeof kernel->count, &kernel->count, NULL);
-    real->clGetKernelInfo(native, CL_KERNEL_CONTEXT, sizeof kernel->context, &kernel->context,
-                          NULL);
-    real->clGetKernelInfo(native, CL_KERNEL_PROGRAM, sizeof kernel->native_program,
-                          &kernel->native_program, NULL);
+    real->clGetKernelInfo(native, CL_KERNEL_CONTEXT, sizeof kernel->context, &kernel->context, NULL);
+    real->clGetKernelInfo(native, CL_KERNEL_PROGRAM, sizeof kernel->native_program, &kernel->native_program, NULL);
     kernel->native = native;
     kernel->uses = 1;
     kernel->program = program_find(kernel->native_program);
@@ -215,8 +210,7 @@ cl_kernel layer_clCreateKernel(cl_program program, const char *name, cl_int *err
     return native;
 }
 
-cl_int layer_clCreateKernelsInProgram(cl_program program, cl_uint count, cl_kernel *kernels,
-                                      cl_uint *count_ret)
+cl_int layer_clCreateKernelsInProgram(cl_program program, cl_uint count, cl_kernel *kernels, cl_uint *count_ret)
 {
     cl_uint made = 0;
     cl_int error = real->clCreateKernelsInProgram(program, count, kernels, &made);
@@ -291,8 +285,7 @@ cl_int layer_clSetKernelArgSVMPointer(cl_kernel native, cl_uint index, const voi
     return real->clSetKernelArgSVMPointer(native, index, value);
 }
 
-cl_int layer_clSetKernelExecInfo(cl_kernel native, cl_kernel_exec_info name, size_t size,
-                                 const void *value)
+cl_int layer_clSetKernelExecInfo(cl_kernel native, cl_kernel_exec_info name, size_t size, const void *value)
 {
     struct kernel *kernel = kernel_find(native);
     if (kernel)

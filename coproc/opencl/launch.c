@@ -13,24 +13,19 @@ static const struct limits *limits_find(struct kernel *kernel, const struct stat
     if (__atomic_load_n(&limits->known, __ATOMIC_ACQUIRE))
         return limits;
     pthread_mutex_lock(&lock);
-    bool known =
-        real->clGetKernelWorkGroupInfo(kernel->native, station->device, CL_KERNEL_WORK_GROUP_SIZE,
-                                       sizeof limits->group_max, &limits->group_max,
-                                       NULL) == CL_SUCCESS &&
-        real->clGetKernelWorkGroupInfo(kernel->native, station->device,
-                                       CL_KERNEL_COMPILE_WORK_GROUP_SIZE, sizeof limits->compiled,
-                                       limits->compiled, NULL) == CL_SUCCESS &&
-        real->clGetKernelWorkGroupInfo(kernel->native, station->device, CL_KERNEL_LOCAL_MEM_SIZE,
-                                       sizeof limits->local_bytes, &limits->local_bytes,
-                                       NULL) == CL_SUCCESS;
+    bool known = real->clGetKernelWorkGroupInfo(kernel->native, station->device, CL_KERNEL_WORK_GROUP_SIZE,
+                                                sizeof limits->group_max, &limits->group_max, NULL) == CL_SUCCESS &&
+                 real->clGetKernelWorkGroupInfo(kernel->native, station->device, CL_KERNEL_COMPILE_WORK_GROUP_SIZE,
+                                                sizeof limits->compiled, limits->compiled, NULL) == CL_SUCCESS &&
+                 real->clGetKernelWorkGroupInfo(kernel->native, station->device, CL_KERNEL_LOCAL_MEM_SIZE,
+                                                sizeof limits->local_bytes, &limits->local_bytes, NULL) == CL_SUCCESS;
     __atomic_store_n(&limits->known, known, __ATOMIC_RELEASE);
     pthread_mutex_unlock(&lock);
     return known ? limits : NULL;
 }
 
-static bool geometry_good(const struct station *station, const struct limits *limits,
-                          cl_uint dimensions, const size_t *offset, const size_t *global,
-                          const size_t *local)
+static bool geometry_good(const struct station *station, const struct limits *limits, cl_uint dimensions,
+                          const size_t *offset, const size_t *global, const size_t *local)
 {
     size_t group = 1, end;
     if (dimensions < 1 || dimensions > 3 || !global)
@@ -42,8 +37,7 @@ static bool geometry_good(const struct station *station, const struct limits *li
         if (!global[i] || __builtin_add_overflow(global[i], offset ? offset[i] : 0, &end))
             return false;
         if (local && (!local[i] || local[i] > station->item_max[i] || global[i] % local[i] ||
-                      (fixed && local[i] != limits->compiled[i]) ||
-                      __builtin_mul_overflow(group, local[i], &group)))
+                      (fixed && local[i] != limits->compiled[i]) || __builtin_mul_overflow(group, local[i], &group)))
             return false;
     }
     for (unsigned i = dimensions; fixed && i < 3; i++)
@@ -52,8 +46,7 @@ static bool geometry_good(const struct station *station, const struct limits *li
     return group <= limits->group_max && group <= station->group_max;
 }
 
-static bool arguments_good(const struct kernel *kernel, const struct station *station,
-                           const struct limits *limits)
+static bool arguments_good(const struct kernel *kernel, const struct station *station, const struct limits *limits)
 {
     const struct snapshot *snapshot = kernel->current;
     cl_ulong local_bytes = limits->local_bytes;
@@ -72,9 +65,8 @@ static bool arguments_good(const struct kernel *kernel, const struct station *st
     return local_bytes <= station->local_bytes;
 }
 
-static bool launch_good(struct queue *queue, struct kernel *kernel, cl_uint dimensions,
-                        const size_t *offset, const size_t *global, const size_t *local,
-                        cl_uint count, const cl_event *list)
+static bool launch_good(struct queue *queue, struct kernel *kernel, cl_uint dimensions, const size_t *offset,
+                        const size_t *global, const size_t *local, cl_uint count, const cl_event *list)
 {
     if (!queue || !kernel || kernel->foreign || kernel->context != queue->context ||
         waits_judge(queue->context, count, list) != WAITS_GOOD)
@@ -86,21 +78,18 @@ static bool launch_good(struct queue *queue, struct kernel *kernel, cl_uint dime
 
 static unsigned launch_flags(const struct kernel *kernel)
 {
-    unsigned flags =
-        (kernel->unknown ? COPROC_UNKNOWN : 0u) | (kernel->prints ? COPROC_HOST_VISIBLE : 0u);
+    unsigned flags = (kernel->unknown ? COPROC_UNKNOWN : 0u) | (kernel->prints ? COPROC_HOST_VISIBLE : 0u);
     for (unsigned i = 0; i < kernel->count; i++)
         if (kernel->current->arguments[i].memory)
             flags |= memory_flags(kernel->current->arguments[i].memory);
     return flags;
 }
 
-static void launch_enqueue(struct queue *queue, struct kernel *kernel, cl_uint dimensions,
-                           const size_t *offset, const size_t *global, const size_t *local,
-                           cl_uint count, const cl_event *list, cl_event *event,
-                           cl_command_type type)
+static void launch_enqueue(struct queue *queue, struct kernel *kernel, cl_uint dimensions, const size_t *offset,
+                           const size_t *global, const size_t *local, cl_uint count, const cl_event *list,
+                           cl_event *event, cl_command_type type)
 {
-    struct coproc_command *command =
-        coproc_command_new(engine, queue->stream, launch_flags(kernel), kernel->name);
+    struct coproc_command *command = coproc_command_new(engine, queue->stream, launch_flags(kernel), kernel->name);
     struct work *work = work_of(command);
     work->kind = WORK_KERNEL;
     work->station = queue->station;
@@ -128,40 +117,36 @@ static void launch_enqueue(struct queue *queue, struct kernel *kernel, cl_uint d
     coproc_command_unref(command);
 }
 
-cl_int layer_clEnqueueNDRangeKernel(cl_command_queue native, cl_kernel native_kernel,
-                                    cl_uint dimensions, const size_t *offset, const size_t *global,
-                                    const size_t *local, cl_uint count, const cl_event *list,
-                                    cl_event *event)
+cl_int layer_clEnqueueNDRangeKernel(cl_command_queue native, cl_kernel native_kernel, cl_uint dimensions,
+                                    const size_t *offset, const size_t *global, const size_t *local, cl_uint count,
+                                    const cl_event *list, cl_event *event)
 {
     struct queue *queue = queue_find(native);
     struct kernel *kernel = kernel_find(native_kernel);
     if (launch_good(queue, kernel, dimensions, offset, global, local, count, list)) {
-        launch_enqueue(queue, kernel, dimensions, offset, global, local, count, list, event,
-                       CL_COMMAND_NDRANGE_KERNEL);
+        launch_enqueue(queue, kernel, dimensions, offset, global, local, count, list, event, CL_COMMAND_NDRANGE_KERNEL);
         return CL_SUCCESS;
     }
     struct foreign foreign;
     foreign_begin(&foreign, native, count, list, 0);
-    cl_int error = real->clEnqueueNDRangeKernel(native, native_kernel, dimensions, offset, global,
-                                                local, foreign.count, foreign.list, foreign.event);
+    cl_int error = real->clEnqueueNDRangeKernel(native, native_kernel, dimensions, offset, global, local, foreign.count,
+                                                foreign.list, foreign.event);
     return foreign_end(&foreign, error, false, CL_COMMAND_NDRANGE_KERNEL, event);
 }
 
-cl_int layer_clEnqueueTask(cl_command_queue native, cl_kernel native_kernel, cl_uint count,
-                           const cl_event *list, cl_event *event)
+cl_int layer_clEnqueueTask(cl_command_queue native, cl_kernel native_kernel, cl_uint count, const cl_event *list,
+                           cl_event *event)
 {
     static const size_t one = 1;
     struct queue *queue = queue_find(native);
     struct kernel *kernel = kernel_find(native_kernel);
     /* With profiling the driver shall tell its own command's times and type. */
-    if (queue && !queue->profiling &&
-        launch_good(queue, kernel, 1, NULL, &one, &one, count, list)) {
+    if (queue && !queue->profiling && launch_good(queue, kernel, 1, NULL, &one, &one, count, list)) {
         launch_enqueue(queue, kernel, 1, NULL, &one, &one, count, list, event, CL_COMMAND_TASK);
         return CL_SUCCESS;
     }
     struct foreign foreign;
     foreign_begin(&foreign, native, count, list, 0);
-    cl_int error =
-        real->clEnqueueTask(native, native_kernel, foreign.count, foreign.list, foreign.event);
+    cl_int error = real->clEnqueueTask(native, native_kernel, foreign.count, foreign.list, foreign.event);
     return foreign_end(&foreign, error, false, CL_COMMAND_TASK, event);
 }

@@ -18,8 +18,8 @@ static cl_icd_dispatch driver; /* a copy: ours may be longer than the loader's *
 
 #define SPIN_US 100
 
-CL_API_ENTRY __attribute__((visibility("default"))) cl_int CL_API_CALL
-clGetLayerInfo(cl_layer_info name, size_t room, void *value, size_t *size_ret)
+CL_API_ENTRY __attribute__((visibility("default"))) cl_int CL_API_CALL clGetLayerInfo(cl_layer_info name, size_t room,
+                                                                                      void *value, size_t *size_ret)
 {
     static const char title[] = "ld-span coprocessor streams";
     cl_layer_api_version version = CL_LAYER_API_VERSION_100;
@@ -77,9 +77,10 @@ static bool settings_read(struct coproc_settings *settings)
     return false;
 }
 
-CL_API_ENTRY __attribute__((visibility("default"))) cl_int CL_API_CALL
-clInitLayer(cl_uint count, const cl_icd_dispatch *target, cl_uint *count_ret,
-            const cl_icd_dispatch **layer_ret)
+CL_API_ENTRY __attribute__((visibility("default"))) cl_int CL_API_CALL clInitLayer(cl_uint count,
+                                                                                   const cl_icd_dispatch *target,
+                                                                                   cl_uint *count_ret,
+                                                                                   const cl_icd_dispatch **layer_ret)
 {
     struct coproc_settings settings;
     if (!target || !count_ret || !layer_ret || !count)

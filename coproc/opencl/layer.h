@@ -23,10 +23,9 @@
 
 #define STATION_LANES 4u
 #define STATION_CHAIN 16u
-#define STAGE_SMALL                                                                                \
-    (64u << 10) /* writes up to this are staged always, larger ones when the device is busy */
-#define PATTERN_MAX 128u
-#define ENTRY_COUNT 149u
+#define STAGE_SMALL   (64u << 10) /* writes up to this are staged always, larger ones when the device is busy */
+#define PATTERN_MAX   128u
+#define ENTRY_COUNT   149u
 
 extern const cl_icd_dispatch *real; /* the driver's */
 extern struct coproc_engine *engine;
@@ -109,8 +108,8 @@ void memory_use(struct memory *memory);
 void memory_unuse(struct memory *memory);
 /* Adds the access to the command; returns what flags the command needs for it. */
 unsigned memory_flags(const struct memory *memory);
-void memory_access(struct coproc_command *command, const struct memory *memory, uint64_t offset,
-                   uint64_t size, unsigned access);
+void memory_access(struct coproc_command *command, const struct memory *memory, uint64_t offset, uint64_t size,
+                   unsigned access);
 
 /* ---- programs and kernels: program.c, kernel.c -------------------------------------------------
  */
@@ -178,22 +177,12 @@ struct kernel *kernel_find(cl_kernel native);
 void kernel_unuse(struct kernel *kernel);
 void snapshot_unref(struct snapshot *snapshot);
 /* In submit: a clone with these arguments, or NULL and the driver's error. */
-cl_kernel kernel_clone(struct kernel *kernel, struct station *station, struct snapshot *snapshot,
-                       cl_int *error);
+cl_kernel kernel_clone(struct kernel *kernel, struct station *station, struct snapshot *snapshot, cl_int *error);
 
 /* ---- commands: submit.c ------------------------------------------------------------------------
  */
 
-enum work_kind {
-    WORK_NONE,
-    WORK_KERNEL,
-    WORK_READ,
-    WORK_WRITE,
-    WORK_COPY,
-    WORK_FILL,
-    WORK_UNMAP,
-    WORK_FOREIGN
-};
+enum work_kind { WORK_NONE, WORK_KERNEL, WORK_READ, WORK_WRITE, WORK_COPY, WORK_FILL, WORK_UNMAP, WORK_FOREIGN };
 enum foreign_state { FOREIGN_WAITS, FOREIGN_GATED, FOREIGN_FIRED, FOREIGN_CANCELLED };
 
 struct event;
@@ -228,8 +217,7 @@ struct work {
 };
 _Static_assert(sizeof(struct work) <= COPROC_PAYLOAD_BYTES, "the payload holds a work");
 
-extern const struct coproc_driver
-    submit_driver; /* lanes and functions; the context is set for each station */
+extern const struct coproc_driver submit_driver; /* lanes and functions; the context is set for each station */
 static inline struct work *work_of(struct coproc_command *command)
 {
     return coproc_command_payload(command);
@@ -243,8 +231,8 @@ int submit_watch(struct coproc_command *command, cl_event native);
 struct event;
 /* An event for the command, with one reference, the application's. `command` may be NULL: then
  * `native` has ended. */
-cl_event event_new(struct coproc_command *command, cl_event native, cl_context context,
-                   cl_command_queue queue, cl_command_type type, bool profiling);
+cl_event event_new(struct coproc_command *command, cl_event native, cl_context context, cl_command_queue queue,
+                   cl_command_type type, bool profiling);
 /* NULL: not an event of ours. */
 struct event *event_find(cl_event handle);
 struct coproc_command *event_command(struct event *event);
@@ -272,13 +260,11 @@ struct foreign {
 
 /* Before and after a call of the driver on the application's queue. `memory` NULL: accesses are not
  * known. `flags`: of the engine's, for markers and barriers. */
-void foreign_begin(struct foreign *foreign, cl_command_queue queue, cl_uint count,
-                   const cl_event *list, unsigned flags);
-void foreign_begin_memory(struct foreign *foreign, cl_command_queue queue, cl_uint count,
-                          const cl_event *list, struct memory *memory, uint64_t offset,
-                          uint64_t size, unsigned access);
-cl_int foreign_end(struct foreign *foreign, cl_int error, bool blocking, cl_command_type type,
-                   cl_event *event);
+void foreign_begin(struct foreign *foreign, cl_command_queue queue, cl_uint count, const cl_event *list,
+                   unsigned flags);
+void foreign_begin_memory(struct foreign *foreign, cl_command_queue queue, cl_uint count, const cl_event *list,
+                          struct memory *memory, uint64_t offset, uint64_t size, unsigned access);
+cl_int foreign_end(struct foreign *foreign, cl_int error, bool blocking, cl_command_type type, cl_event *event);
 
 /* ---- the rest
  * ------------------------------------------------------------------------------------- */

@@ -58,12 +58,11 @@ void memory_unuse(struct memory *memory)
 
 unsigned memory_flags(const struct memory *memory)
 {
-    return (memory->visible ? COPROC_HOST_VISIBLE : 0u) |
-           (memory->unknown ? COPROC_UNKNOWN | COPROC_HOST_VISIBLE : 0u);
+    return (memory->visible ? COPROC_HOST_VISIBLE : 0u) | (memory->unknown ? COPROC_UNKNOWN | COPROC_HOST_VISIBLE : 0u);
 }
 
-void memory_access(struct coproc_command *command, const struct memory *memory, uint64_t offset,
-                   uint64_t size, unsigned access)
+void memory_access(struct coproc_command *command, const struct memory *memory, uint64_t offset, uint64_t size,
+                   unsigned access)
 {
     coproc_command_access(command, memory->root->map, memory->offset + offset, size, access);
 }
@@ -81,8 +80,7 @@ static void memory_open(cl_mem native, const void *host)
     memory->uses = 1;
     real->clGetMemObjectInfo(native, CL_MEM_TYPE, sizeof memory->type, &memory->type, NULL);
     real->clGetMemObjectInfo(native, CL_MEM_FLAGS, sizeof memory->flags, &memory->flags, NULL);
-    real->clGetMemObjectInfo(native, CL_MEM_CONTEXT, sizeof memory->context, &memory->context,
-                             NULL);
+    real->clGetMemObjectInfo(native, CL_MEM_CONTEXT, sizeof memory->context, &memory->context, NULL);
     real->clGetMemObjectInfo(native, CL_MEM_SIZE, sizeof size, &size, NULL);
     real->clGetMemObjectInfo(native, CL_MEM_ASSOCIATED_MEMOBJECT, sizeof under, &under, NULL);
     memory->size = size;
@@ -157,26 +155,23 @@ cl_int layer_clReleaseMemObject(cl_mem native)
 /* ---- creation
  * --------------------------------------------------------------------------------------- */
 
-cl_mem layer_clCreateBuffer(cl_context context, cl_mem_flags flags, size_t size, void *host,
-                            cl_int *error_ret)
+cl_mem layer_clCreateBuffer(cl_context context, cl_mem_flags flags, size_t size, void *host, cl_int *error_ret)
 {
     cl_mem native = real->clCreateBuffer(context, flags, size, host, error_ret);
     memory_open(native, host);
     return native;
 }
 
-cl_mem layer_clCreateBufferWithProperties(cl_context context, const cl_mem_properties *properties,
-                                          cl_mem_flags flags, size_t size, void *host,
-                                          cl_int *error_ret)
+cl_mem layer_clCreateBufferWithProperties(cl_context context, const cl_mem_properties *properties, cl_mem_flags flags,
+                                          size_t size, void *host, cl_int *error_ret)
 {
-    cl_mem native =
-        real->clCreateBufferWithProperties(context, properties, flags, size, host, error_ret);
+    cl_mem native = real->clCreateBufferWithProperties(context, properties, flags, size, host, error_ret);
     memory_open(native, host);
     return native;
 }
 
-cl_mem layer_clCreateSubBuffer(cl_mem buffer, cl_mem_flags flags, cl_buffer_create_type type,
-                               const void *info, cl_int *error_ret)
+cl_mem layer_clCreateSubBuffer(cl_mem buffer, cl_mem_flags flags, cl_buffer_create_type type, const void *info,
+                               cl_int *error_ret)
 {
     cl_mem native = real->clCreateSubBuffer(buffer, flags, type, info, error_ret);
     memory_open(native, NULL);
@@ -191,82 +186,72 @@ cl_mem layer_clCreateImage(cl_context context, cl_mem_flags flags, const cl_imag
     return native;
 }
 
-cl_mem layer_clCreateImageWithProperties(cl_context context, const cl_mem_properties *properties,
-                                         cl_mem_flags flags, const cl_image_format *format,
-                                         const cl_image_desc *desc, void *host, cl_int *error_ret)
+cl_mem layer_clCreateImageWithProperties(cl_context context, const cl_mem_properties *properties, cl_mem_flags flags,
+                                         const cl_image_format *format, const cl_image_desc *desc, void *host,
+                                         cl_int *error_ret)
 {
-    cl_mem native = real->clCreateImageWithProperties(context, properties, flags, format, desc,
-                                                      host, error_ret);
+    cl_mem native = real->clCreateImageWithProperties(context, properties, flags, format, desc, host, error_ret);
     memory_open(native, host);
     return native;
 }
 
-cl_mem layer_clCreateImage2D(cl_context context, cl_mem_flags flags, const cl_image_format *format,
-                             size_t width, size_t height, size_t row_pitch, void *host,
+cl_mem layer_clCreateImage2D(cl_context context, cl_mem_flags flags, const cl_image_format *format, size_t width,
+                             size_t height, size_t row_pitch, void *host, cl_int *error_ret)
+{
+    cl_mem native = real->clCreateImage2D(context, flags, format, width, height, row_pitch, host, error_ret);
+    memory_open(native, host);
+    return native;
+}
+
+cl_mem layer_clCreateImage3D(cl_context context, cl_mem_flags flags, const cl_image_format *format, size_t width,
+                             size_t height, size_t depth, size_t row_pitch, size_t slice_pitch, void *host,
                              cl_int *error_ret)
 {
     cl_mem native =
-        real->clCreateImage2D(context, flags, format, width, height, row_pitch, host, error_ret);
+        real->clCreateImage3D(context, flags, format, width, height, depth, row_pitch, slice_pitch, host, error_ret);
     memory_open(native, host);
     return native;
 }
 
-cl_mem layer_clCreateImage3D(cl_context context, cl_mem_flags flags, const cl_image_format *format,
-                             size_t width, size_t height, size_t depth, size_t row_pitch,
-                             size_t slice_pitch, void *host, cl_int *error_ret)
-{
-    cl_mem native = real->clCreateImage3D(context, flags, format, width, height, depth, row_pitch,
-                                          slice_pitch, host, error_ret);
-    memory_open(native, host);
-    return native;
-}
-
-cl_mem layer_clCreatePipe(cl_context context, cl_mem_flags flags, cl_uint packet_size,
-                          cl_uint packets, const cl_pipe_properties *properties, cl_int *error_ret)
+cl_mem layer_clCreatePipe(cl_context context, cl_mem_flags flags, cl_uint packet_size, cl_uint packets,
+                          const cl_pipe_properties *properties, cl_int *error_ret)
 {
     cl_mem native = real->clCreatePipe(context, flags, packet_size, packets, properties, error_ret);
     memory_open(native, NULL);
     return native;
 }
 
-cl_mem layer_clCreateFromGLBuffer(cl_context context, cl_mem_flags flags, cl_GLuint object,
-                                  int *error_ret)
+cl_mem layer_clCreateFromGLBuffer(cl_context context, cl_mem_flags flags, cl_GLuint object, int *error_ret)
 {
     return memory_open_foreign(real->clCreateFromGLBuffer(context, flags, object, error_ret));
 }
 
-cl_mem layer_clCreateFromGLTexture(cl_context context, cl_mem_flags flags, cl_GLenum target,
-                                   cl_GLint level, cl_GLuint texture, cl_int *error_ret)
+cl_mem layer_clCreateFromGLTexture(cl_context context, cl_mem_flags flags, cl_GLenum target, cl_GLint level,
+                                   cl_GLuint texture, cl_int *error_ret)
 {
-    return memory_open_foreign(
-        real->clCreateFromGLTexture(context, flags, target, level, texture, error_ret));
+    return memory_open_foreign(real->clCreateFromGLTexture(context, flags, target, level, texture, error_ret));
 }
 
-cl_mem layer_clCreateFromGLTexture2D(cl_context context, cl_mem_flags flags, cl_GLenum target,
-                                     cl_GLint level, cl_GLuint texture, cl_int *error_ret)
+cl_mem layer_clCreateFromGLTexture2D(cl_context context, cl_mem_flags flags, cl_GLenum target, cl_GLint level,
+                                     cl_GLuint texture, cl_int *error_ret)
 {
-    return memory_open_foreign(
-        real->clCreateFromGLTexture2D(context, flags, target, level, texture, error_ret));
+    return memory_open_foreign(real->clCreateFromGLTexture2D(context, flags, target, level, texture, error_ret));
 }
 
-cl_mem layer_clCreateFromGLTexture3D(cl_context context, cl_mem_flags flags, cl_GLenum target,
-                                     cl_GLint level, cl_GLuint texture, cl_int *error_ret)
+cl_mem layer_clCreateFromGLTexture3D(cl_context context, cl_mem_flags flags, cl_GLenum target, cl_GLint level,
+                                     cl_GLuint texture, cl_int *error_ret)
 {
-    return memory_open_foreign(
-        real->clCreateFromGLTexture3D(context, flags, target, level, texture, error_ret));
+    return memory_open_foreign(real->clCreateFromGLTexture3D(context, flags, target, level, texture, error_ret));
 }
 
-cl_mem layer_clCreateFromGLRenderbuffer(cl_context context, cl_mem_flags flags, cl_GLuint object,
-                                        cl_int *error_ret)
+cl_mem layer_clCreateFromGLRenderbuffer(cl_context context, cl_mem_flags flags, cl_GLuint object, cl_int *error_ret)
 {
     return memory_open_foreign(real->clCreateFromGLRenderbuffer(context, flags, object, error_ret));
 }
 
-cl_mem layer_clCreateFromEGLImageKHR(cl_context context, CLeglDisplayKHR display,
-                                     CLeglImageKHR image, cl_mem_flags flags,
-                                     const cl_egl_image_properties_khr *properties,
+cl_mem layer_clCreateFromEGLImageKHR(cl_context context, CLeglDisplayKHR display, CLeglImageKHR image,
+                                     cl_mem_flags flags, const cl_egl_image_properties_khr *properties,
                                      cl_int *error_ret)
 {
-    return memory_open_foreign(
-        real->clCreateFromEGLImageKHR(context, display, image, flags, properties, error_ret));
+    return memory_open_foreign(real->clCreateFromEGLImageKHR(context, display, image, flags, properties, error_ret));
 }

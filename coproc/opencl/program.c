@@ -43,9 +43,8 @@ static bool one_of(const char *token, size_t length, const char *const *words, s
  */
 bool source_prints(const char *text)
 {
-    static const char *const heads[] = {"p", "pr", "pri", "prin", "print"}, *const tails[] = {
-                                                                                "rintf", "intf",
-                                                                                "ntf", "tf", "f"};
+    static const char *const heads[] = {"p", "pr", "pri", "prin", "print"}, *const tails[] = {"rintf", "intf", "ntf",
+                                                                                              "tf", "f"};
     char *joined = strdup(text), *out = joined;
     if (!joined || strstr(text, "?\?/"))
         return true;
@@ -103,8 +102,7 @@ static struct program *program_open(cl_program native)
 cl_program layer_clCreateProgramWithSource(cl_context context, cl_uint count, const char **strings,
                                            const size_t *lengths, cl_int *error_ret)
 {
-    cl_program native =
-        real->clCreateProgramWithSource(context, count, strings, lengths, error_ret);
+    cl_program native = real->clCreateProgramWithSource(context, count, strings, lengths, error_ret);
     struct program *program = program_open(native);
     if (!program)
         return native;
@@ -126,52 +124,45 @@ cl_program layer_clCreateProgramWithSource(cl_context context, cl_uint count, co
     return native;
 }
 
-cl_program layer_clCreateProgramWithBinary(cl_context context, cl_uint count,
-                                           const cl_device_id *devices, const size_t *lengths,
-                                           const unsigned char **binaries, cl_int *status,
+cl_program layer_clCreateProgramWithBinary(cl_context context, cl_uint count, const cl_device_id *devices,
+                                           const size_t *lengths, const unsigned char **binaries, cl_int *status,
                                            cl_int *error_ret)
 {
-    cl_program native = real->clCreateProgramWithBinary(context, count, devices, lengths, binaries,
-                                                        status, error_ret);
+    cl_program native = real->clCreateProgramWithBinary(context, count, devices, lengths, binaries, status, error_ret);
     program_open(native);
     return native;
 }
 
-cl_program layer_clCreateProgramWithBuiltInKernels(cl_context context, cl_uint count,
-                                                   const cl_device_id *devices, const char *names,
-                                                   cl_int *error_ret)
+cl_program layer_clCreateProgramWithBuiltInKernels(cl_context context, cl_uint count, const cl_device_id *devices,
+                                                   const char *names, cl_int *error_ret)
 {
-    cl_program native =
-        real->clCreateProgramWithBuiltInKernels(context, count, devices, names, error_ret);
+    cl_program native = real->clCreateProgramWithBuiltInKernels(context, count, devices, names, error_ret);
     program_open(native);
     return native;
 }
 
-cl_program layer_clCreateProgramWithIL(cl_context context, const void *il, size_t length,
-                                       cl_int *error_ret)
+cl_program layer_clCreateProgramWithIL(cl_context context, const void *il, size_t length, cl_int *error_ret)
 {
     cl_program native = real->clCreateProgramWithIL(context, il, length, error_ret);
     program_open(native);
     return native;
 }
 
-cl_program layer_clLinkProgram(cl_context context, cl_uint count, const cl_device_id *devices,
-                               const char *options, cl_uint inputs, const cl_program *programs,
-                               void(CL_CALLBACK *notify)(cl_program, void *), void *data,
-                               cl_int *error_ret)
+cl_program layer_clLinkProgram(cl_context context, cl_uint count, const cl_device_id *devices, const char *options,
+                               cl_uint inputs, const cl_program *programs,
+                               void(CL_CALLBACK *notify)(cl_program, void *), void *data, cl_int *error_ret)
 {
     coproc_drain(engine);
-    cl_program native = real->clLinkProgram(context, count, devices, options, inputs, programs,
-                                            notify, data, error_ret);
+    cl_program native =
+        real->clLinkProgram(context, count, devices, options, inputs, programs, notify, data, error_ret);
     program_open(native);
     return native;
 }
 
 /* Clones of kernels that are gone must not keep the program from being built again: all commands
  * end first. */
-cl_int layer_clBuildProgram(cl_program native, cl_uint count, const cl_device_id *devices,
-                            const char *options, void(CL_CALLBACK *notify)(cl_program, void *),
-                            void *data)
+cl_int layer_clBuildProgram(cl_program native, cl_uint count, const cl_device_id *devices, const char *options,
+                            void(CL_CALLBACK *notify)(cl_program, void *), void *data)
 {
     struct program *program = program_find(native);
     coproc_drain(engine);
@@ -180,17 +171,15 @@ cl_int layer_clBuildProgram(cl_program native, cl_uint count, const cl_device_id
     return real->clBuildProgram(native, count, devices, options, notify, data);
 }
 
-cl_int layer_clCompileProgram(cl_program native, cl_uint count, const cl_device_id *devices,
-                              const char *options, cl_uint headers, const cl_program *programs,
-                              const char **names, void(CL_CALLBACK *notify)(cl_program, void *),
-                              void *data)
+cl_int layer_clCompileProgram(cl_program native, cl_uint count, const cl_device_id *devices, const char *options,
+                              cl_uint headers, const cl_program *programs, const char **names,
+                              void(CL_CALLBACK *notify)(cl_program, void *), void *data)
 {
     struct program *program = program_find(native);
     coproc_drain(engine);
     if (program)
         options_judge(program, options);
-    return real->clCompileProgram(native, count, devices, options, headers, programs, names, notify,
-                                  data);
+    return real->clCompileProgram(native, count, devices, options, headers, programs, names, notify, data);
 }
 
 cl_int layer_clRetainProgram(cl_program native)
@@ -214,8 +203,7 @@ cl_int layer_clReleaseProgram(cl_program native)
 }
 
 /* Clones hold the program too, which does not show. */
-cl_int layer_clGetProgramInfo(cl_program native, cl_program_info name, size_t room, void *value,
-                              size_t *size_ret)
+cl_int layer_clGetProgramInfo(cl_program native, cl_program_info name, size_t room, void *value, size_t *size_ret)
 {
     struct program *program = program_find(native);
     cl_int error = real->clGetProgramInfo(native, name, room, value, size_ret);
@@ -237,8 +225,7 @@ cl_int layer_clRetainSampler(cl_sampler sampler)
 cl_int layer_clReleaseSampler(cl_sampler sampler)
 {
     cl_uint references;
-    cl_int error = real->clGetSamplerInfo(sampler, CL_SAMPLER_REFERENCE_COUNT, sizeof references,
-                                          &references, NULL);
+    cl_int error = real->clGetSamplerInfo(sampler, CL_SAMPLER_REFERENCE_COUNT, sizeof references, &references, NULL);
     if (error != CL_SUCCESS || references > 1)
         return real->clReleaseSampler(sampler);
     coproc_bury(engine, sampler_bury, sampler);

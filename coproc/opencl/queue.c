@@ -24,21 +24,18 @@ static bool lanes_make(struct station *station)
     cl_device_id device = station->device;
     for (unsigned i = 0; i < STATION_LANES; i++) {
         cl_int error;
-        station->lanes[i] =
-            real->clCreateCommandQueue(station->context, device, CL_QUEUE_PROFILING_ENABLE, &error);
+        station->lanes[i] = real->clCreateCommandQueue(station->context, device, CL_QUEUE_PROFILING_ENABLE, &error);
         if (!station->lanes[i])
             return false;
     }
-    real->clGetDeviceInfo(device, CL_DEVICE_MAX_WORK_GROUP_SIZE, sizeof station->group_max,
-                          &station->group_max, NULL);
+    real->clGetDeviceInfo(device, CL_DEVICE_MAX_WORK_GROUP_SIZE, sizeof station->group_max, &station->group_max, NULL);
     size_t items[16] = {0};
     real->clGetDeviceInfo(device, CL_DEVICE_MAX_WORK_ITEM_SIZES, sizeof items, items, NULL);
     memcpy(station->item_max, items, sizeof station->item_max);
     cl_uint bits = 0;
     real->clGetDeviceInfo(device, CL_DEVICE_MEM_BASE_ADDR_ALIGN, sizeof bits, &bits, NULL);
     station->align_bytes = bits / 8;
-    real->clGetDeviceInfo(device, CL_DEVICE_LOCAL_MEM_SIZE, sizeof station->local_bytes,
-                          &station->local_bytes, NULL);
+    real->clGetDeviceInfo(device, CL_DEVICE_LOCAL_MEM_SIZE, sizeof station->local_bytes, &station->local_bytes, NULL);
     return true;
 }
 
@@ -126,12 +123,9 @@ static void queue_open(cl_command_queue native)
     cl_device_id device;
     cl_command_queue_properties properties = 0;
     if (!native ||
-        real->clGetCommandQueueInfo(native, CL_QUEUE_CONTEXT, sizeof context, &context, NULL) !=
-            CL_SUCCESS ||
-        real->clGetCommandQueueInfo(native, CL_QUEUE_DEVICE, sizeof device, &device, NULL) !=
-            CL_SUCCESS ||
-        real->clGetCommandQueueInfo(native, CL_QUEUE_PROPERTIES, sizeof properties, &properties,
-                                    NULL) != CL_SUCCESS ||
+        real->clGetCommandQueueInfo(native, CL_QUEUE_CONTEXT, sizeof context, &context, NULL) != CL_SUCCESS ||
+        real->clGetCommandQueueInfo(native, CL_QUEUE_DEVICE, sizeof device, &device, NULL) != CL_SUCCESS ||
+        real->clGetCommandQueueInfo(native, CL_QUEUE_PROPERTIES, sizeof properties, &properties, NULL) != CL_SUCCESS ||
         (properties & CL_QUEUE_ON_DEVICE))
         return;
     struct station *station = station_take(context, device);
@@ -165,8 +159,7 @@ static void queue_bury(void *object)
 }
 
 cl_command_queue layer_clCreateCommandQueue(cl_context context, cl_device_id device,
-                                            cl_command_queue_properties properties,
-                                            cl_int *error_ret)
+                                            cl_command_queue_properties properties, cl_int *error_ret)
 {
     cl_command_queue native = real->clCreateCommandQueue(context, device, properties, error_ret);
     queue_open(native);
@@ -174,11 +167,9 @@ cl_command_queue layer_clCreateCommandQueue(cl_context context, cl_device_id dev
 }
 
 cl_command_queue layer_clCreateCommandQueueWithProperties(cl_context context, cl_device_id device,
-                                                          const cl_queue_properties *properties,
-                                                          cl_int *error_ret)
+                                                          const cl_queue_properties *properties, cl_int *error_ret)
 {
-    cl_command_queue native =
-        real->clCreateCommandQueueWithProperties(context, device, properties, error_ret);
+    cl_command_queue native = real->clCreateCommandQueueWithProperties(context, device, properties, error_ret);
     queue_open(native);
     return native;
 }
@@ -202,8 +193,7 @@ cl_int layer_clReleaseCommandQueue(cl_command_queue native)
     return CL_SUCCESS;
 }
 
-cl_int layer_clSetCommandQueueProperty(cl_command_queue native,
-                                       cl_command_queue_properties properties, cl_bool enable,
+cl_int layer_clSetCommandQueueProperty(cl_command_queue native, cl_command_queue_properties properties, cl_bool enable,
                                        cl_command_queue_properties *old)
 {
     struct queue *queue = queue_find(native);
@@ -211,21 +201,18 @@ cl_int layer_clSetCommandQueueProperty(cl_command_queue native,
     cl_int error = real->clSetCommandQueueProperty(native, properties, enable, old);
     cl_command_queue_properties now = 0;
     if (!queue || error != CL_SUCCESS ||
-        real->clGetCommandQueueInfo(native, CL_QUEUE_PROPERTIES, sizeof now, &now, NULL) !=
-            CL_SUCCESS)
+        real->clGetCommandQueueInfo(native, CL_QUEUE_PROPERTIES, sizeof now, &now, NULL) != CL_SUCCESS)
         return error;
     coproc_wait_queue(queue->stream, COPROC_WAIT_REAL);
     coproc_queue_free(queue->stream);
     queue->in_order = !(now & CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE);
     queue->profiling = now & CL_QUEUE_PROFILING_ENABLE;
-    queue->stream =
-        coproc_queue_new(queue->station->coprocessor, queue->in_order, queue->profiling);
+    queue->stream = coproc_queue_new(queue->station->coprocessor, queue->in_order, queue->profiling);
     return error;
 }
 
 /* Our lanes hold the context too, which does not show. */
-cl_int layer_clGetContextInfo(cl_context context, cl_context_info name, size_t room, void *value,
-                              size_t *size_ret)
+cl_int layer_clGetContextInfo(cl_context context, cl_context_info name, size_t room, void *value, size_t *size_ret)
 {
     cl_int error = real->clGetContextInfo(context, name, room, value, size_ret);
     if (error == CL_SUCCESS && name == CL_CONTEXT_REFERENCE_COUNT && value)

@@ -21,14 +21,11 @@ static void times_tell(struct coproc_command *command, cl_event native)
     const struct work *work = work_of(command);
     cl_ulong queued, start, end;
     if (work->submitted_ns &&
-        real->clGetEventProfilingInfo(native, CL_PROFILING_COMMAND_QUEUED, sizeof queued, &queued,
-                                      NULL) == CL_SUCCESS &&
-        real->clGetEventProfilingInfo(native, CL_PROFILING_COMMAND_START, sizeof start, &start,
-                                      NULL) == CL_SUCCESS &&
-        real->clGetEventProfilingInfo(native, CL_PROFILING_COMMAND_END, sizeof end, &end, NULL) ==
-            CL_SUCCESS)
-        coproc_command_times(command, work->submitted_ns + (start - queued),
-                             work->submitted_ns + (end - queued));
+        real->clGetEventProfilingInfo(native, CL_PROFILING_COMMAND_QUEUED, sizeof queued, &queued, NULL) ==
+            CL_SUCCESS &&
+        real->clGetEventProfilingInfo(native, CL_PROFILING_COMMAND_START, sizeof start, &start, NULL) == CL_SUCCESS &&
+        real->clGetEventProfilingInfo(native, CL_PROFILING_COMMAND_END, sizeof end, &end, NULL) == CL_SUCCESS)
+        coproc_command_times(command, work->submitted_ns + (start - queued), work->submitted_ns + (end - queued));
 }
 
 static void CL_CALLBACK ended(cl_event native, cl_int status, void *data)
@@ -48,22 +45,19 @@ int submit_watch(struct coproc_command *command, cl_event native)
 static cl_int launch(struct work *work, cl_command_queue lane, cl_event *native)
 {
     cl_int error = CL_OUT_OF_RESOURCES;
-    cl_kernel kernel =
-        kernel_clone(work->launch.kernel, work->station, work->launch.snapshot, &error);
+    cl_kernel kernel = kernel_clone(work->launch.kernel, work->station, work->launch.snapshot, &error);
     if (!kernel)
         return error;
-    return real->clEnqueueNDRangeKernel(
-        lane, kernel, work->launch.dimensions,
-        work->launch.offset_given ? work->launch.offset : NULL, work->launch.global,
-        work->launch.local_given ? work->launch.local : NULL, 0, NULL, native);
+    return real->clEnqueueNDRangeKernel(lane, kernel, work->launch.dimensions,
+                                        work->launch.offset_given ? work->launch.offset : NULL, work->launch.global,
+                                        work->launch.local_given ? work->launch.local : NULL, 0, NULL, native);
 }
 
 void foreign_open(struct coproc_command *command)
 {
-    real->clSetUserEventStatus(work_of(command)->foreign.gate,
-                               coproc_command_wait_failed(command)
-                                   ? CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST
-                                   : CL_COMPLETE);
+    real->clSetUserEventStatus(work_of(command)->foreign.gate, coproc_command_wait_failed(command)
+                                                                   ? CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST
+                                                                   : CL_COMPLETE);
 }
 
 /* A call whose place in the order has come: the driver has it already, behind this gate, or the
@@ -100,28 +94,25 @@ static int submit(void *context, struct coproc_command *command, unsigned lane_n
         error = launch(work, lane, &native);
         break;
     case WORK_READ:
-        error = real->clEnqueueReadBuffer(lane, work->transfer.source, CL_FALSE,
-                                          work->transfer.source_offset, work->transfer.size,
-                                          work->transfer.host, 0, NULL, &native);
+        error = real->clEnqueueReadBuffer(lane, work->transfer.source, CL_FALSE, work->transfer.source_offset,
+                                          work->transfer.size, work->transfer.host, 0, NULL, &native);
         break;
     case WORK_WRITE:
-        error = real->clEnqueueWriteBuffer(lane, work->transfer.target, CL_FALSE,
-                                           work->transfer.target_offset, work->transfer.size,
-                                           source, 0, NULL, &native);
+        error = real->clEnqueueWriteBuffer(lane, work->transfer.target, CL_FALSE, work->transfer.target_offset,
+                                           work->transfer.size, source, 0, NULL, &native);
         break;
     case WORK_COPY:
-        error = real->clEnqueueCopyBuffer(
-            lane, work->transfer.source, work->transfer.target, work->transfer.source_offset,
-            work->transfer.target_offset, work->transfer.size, 0, NULL, &native);
+        error =
+            real->clEnqueueCopyBuffer(lane, work->transfer.source, work->transfer.target, work->transfer.source_offset,
+                                      work->transfer.target_offset, work->transfer.size, 0, NULL, &native);
         break;
     case WORK_FILL:
-        error = real->clEnqueueFillBuffer(lane, work->transfer.target, work->transfer.pattern,
-                                          work->transfer.pattern_size, work->transfer.target_offset,
-                                          work->transfer.size, 0, NULL, &native);
+        error =
+            real->clEnqueueFillBuffer(lane, work->transfer.target, work->transfer.pattern, work->transfer.pattern_size,
+                                      work->transfer.target_offset, work->transfer.size, 0, NULL, &native);
         break;
     case WORK_UNMAP:
-        error = real->clEnqueueUnmapMemObject(lane, work->transfer.target, work->transfer.host, 0,
-                                              NULL, &native);
+        error = real->clEnqueueUnmapMemObject(lane, work->transfer.target, work->transfer.host, 0, NULL, &native);
         break;
     default:
         break;

@@ -25,12 +25,10 @@ enum {
 #undef ENTRY
     INDEX_COUNT
 };
-_Static_assert(INDEX_COUNT == ENTRY_COUNT &&
-                   sizeof(cl_icd_dispatch) == ENTRY_COUNT * sizeof(void *),
+_Static_assert(INDEX_COUNT == ENTRY_COUNT && sizeof(cl_icd_dispatch) == ENTRY_COUNT * sizeof(void *),
                "CL/cl_icd.h has an entry point that entries.h lacks");
-#define ENTRY(name, how)                                                                           \
-    _Static_assert(offsetof(cl_icd_dispatch, name) == INDEX_##name * sizeof(void *),               \
-                   #name " is out of order");
+#define ENTRY(name, how)                                                                                               \
+    _Static_assert(offsetof(cl_icd_dispatch, name) == INDEX_##name * sizeof(void *), #name " is out of order");
 #include "coproc/opencl/entries.h"
 #undef ENTRY
 
@@ -118,10 +116,9 @@ static void *stub_make(unsigned number, void *target)
     return (void *)(uintptr_t)(stub_code + number * STUB_BYTES);
 }
 
-#define FILL_PASS(name) layer_table.name = real->name;
-#define FILL_WRAP(name) layer_table.name = real->name ? layer_##name : NULL;
-#define FILL_DRAIN(name)                                                                           \
-    layer_table.name = real->name ? stub_make(INDEX_##name, (void *)real->name) : NULL;
+#define FILL_PASS(name)  layer_table.name = real->name;
+#define FILL_WRAP(name)  layer_table.name = real->name ? layer_##name : NULL;
+#define FILL_DRAIN(name) layer_table.name = real->name ? stub_make(INDEX_##name, (void *)real->name) : NULL;
 
 void table_fill(void)
 {

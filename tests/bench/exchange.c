@@ -84,8 +84,7 @@ int main(int argc, char **argv)
         return 2;
     }
     size_t request = (size_t)atol(argv[1]), reply = (size_t)atol(argv[2]);
-    int paced = strcmp(argv[3], "paced") == 0,
-        flags = strcmp(argv[3], "spin") == 0 ? MSG_DONTWAIT : 0;
+    int paced = strcmp(argv[3], "paced") == 0, flags = strcmp(argv[3], "spin") == 0 ? MSG_DONTWAIT : 0;
     int count = paced ? 300 : COUNT_MAX;
     check(request && request <= BYTES_MAX && reply && reply <= BYTES_MAX, "sizes");
 

@@ -118,15 +118,13 @@ static void set_int(cl_kernel kernel, cl_uint index, int value)
 static void launch(int queue, cl_kernel kernel, size_t x, size_t y, size_t group)
 {
     size_t global[2] = {x, y}, local[2] = {group, 1};
-    GOOD(clEnqueueNDRangeKernel(queues[queue], kernel, y ? 2 : 1, NULL, global, local, 0, NULL,
-                                NULL));
+    GOOD(clEnqueueNDRangeKernel(queues[queue], kernel, y ? 2 : 1, NULL, global, local, 0, NULL, NULL));
 }
 
 static float first(int queue, cl_mem buffer)
 {
     float value;
-    GOOD(clEnqueueReadBuffer(queues[queue], buffer, CL_TRUE, 0, sizeof value, &value, 0, NULL,
-                             NULL));
+    GOOD(clEnqueueReadBuffer(queues[queue], buffer, CL_TRUE, 0, sizeof value, &value, 0, NULL, NULL));
     return value;
 }
 
@@ -314,8 +312,7 @@ static double gramschmidt(void)
 {
     enum { N = 384 };
     cl_mem a = buffer_new(N * N * 4), r = buffer_new(N * N * 4), q = buffer_new(N * N * 4);
-    cl_kernel norm = kernel_new("gs_norm"), column = kernel_new("gs_column"),
-              rest = kernel_new("gs_rest");
+    cl_kernel norm = kernel_new("gs_norm"), column = kernel_new("gs_column"), rest = kernel_new("gs_rest");
     double start = 0;
     set(norm, 0, a), set(norm, 1, r), set_int(norm, 3, N);
     set(column, 0, a), set(column, 1, r), set(column, 2, q), set_int(column, 4, N);
@@ -323,8 +320,7 @@ static double gramschmidt(void)
     for (int k = -2; k < N; k++) {
         if (k == 0)
             first(0, a), start = now_ns();
-        set_int(norm, 2, k < 0 ? 0 : k), set_int(column, 3, k < 0 ? 0 : k),
-            set_int(rest, 3, k < 0 ? 0 : k);
+        set_int(norm, 2, k < 0 ? 0 : k), set_int(column, 3, k < 0 ? 0 : k), set_int(rest, 3, k < 0 ? 0 : k);
         launch(0, norm, 1, 0, 1);
         launch(0, column, N, 0, 128);
         launch(0, rest, N, 0, 128);

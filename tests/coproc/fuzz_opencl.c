@@ -86,8 +86,7 @@ static void model_mix(const struct command *command)
     for (uint32_t i = 0; i < command->source.bytes; i++)
         h = (h ^ expected[command->source.buffer][command->source.at + i]) * 16777619u;
     for (uint32_t i = 0; i < command->target.bytes; i++)
-        expected[command->target.buffer][command->target.at + i] =
-            (uint8_t)((h >> (i % 4 * 7)) + i);
+        expected[command->target.buffer][command->target.at + i] = (uint8_t)((h >> (i % 4 * 7)) + i);
 }
 
 static void model_run(struct command *command)
@@ -123,14 +122,12 @@ static void model_run(struct command *command)
 
 static bool overlap(const struct range *a, const struct range *b)
 {
-    return a->bytes && b->bytes && a->buffer == b->buffer && a->at < b->at + b->bytes &&
-           b->at < a->at + a->bytes;
+    return a->bytes && b->bytes && a->buffer == b->buffer && a->at < b->at + b->bytes && b->at < a->at + a->bytes;
 }
 
 static bool conflict(const struct command *a, const struct command *b)
 {
-    return overlap(&a->source, &b->target) || overlap(&a->target, &b->source) ||
-           overlap(&a->target, &b->target);
+    return overlap(&a->source, &b->target) || overlap(&a->target, &b->source) || overlap(&a->target, &b->target);
 }
 
 static uint64_t closure(unsigned i)
@@ -181,8 +178,7 @@ static void wait_event(unsigned i)
     check(clWaitForEvents(1, &commands[i].event), "clWaitForEvents");
     if (pick(4) == 0) {
         cl_int status = 1;
-        check(clGetEventInfo(commands[i].event, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof status,
-                             &status, NULL),
+        check(clGetEventInfo(commands[i].event, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof status, &status, NULL),
               "clGetEventInfo");
         wrong |= status != CL_COMPLETE;
     }
@@ -208,8 +204,7 @@ static cl_mem handle(const struct range *range, size_t *at)
 {
     unsigned start = part_at[range->buffer];
     *at = range->at;
-    if (!parts[range->buffer] || range->at < start || range->at + range->bytes > start + PART ||
-        pick(2))
+    if (!parts[range->buffer] || range->at < start || range->at + range->bytes > start + PART || pick(2))
         return buffers[range->buffer];
     *at = range->at - start;
     return parts[range->buffer];
@@ -219,14 +214,13 @@ static void mix_enqueue(struct command *command, cl_uint waits, const cl_event *
 {
     size_t from, at, one = 1, global = 1;
     cl_mem source = handle(&command->source, &from), target = handle(&command->target, &at);
-    cl_uint values[5] = {(cl_uint)from, (cl_uint)at, command->source.bytes, command->target.bytes,
-                         command->id};
+    cl_uint values[5] = {(cl_uint)from, (cl_uint)at, command->source.bytes, command->target.bytes, command->id};
     check(clSetKernelArg(mix, 0, sizeof source, &source), "clSetKernelArg");
     check(clSetKernelArg(mix, 1, sizeof target, &target), "clSetKernelArg");
     for (cl_uint i = 0; i < 5; i++)
         check(clSetKernelArg(mix, 2 + i, sizeof values[i], &values[i]), "clSetKernelArg");
-    check(clEnqueueNDRangeKernel(queues[command->queue], mix, 1, NULL, &global,
-                                 pick(2) ? &one : NULL, waits, list, &command->event),
+    check(clEnqueueNDRangeKernel(queues[command->queue], mix, 1, NULL, &global, pick(2) ? &one : NULL, waits, list,
+                                 &command->event),
           "clEnqueueNDRangeKernel");
 }
 
@@ -237,10 +231,9 @@ static void map_enqueue(struct command *command, cl_uint waits, const cl_event *
     cl_event mapped;
     cl_command_queue queue = queues[command->queue];
     user_events_set();
-    uint8_t *bytes =
-        clEnqueueMapBuffer(queue, buffers[command->target.buffer], pick(2) ? CL_TRUE : CL_FALSE,
-                           CL_MAP_READ | CL_MAP_WRITE, command->target.at, command->target.bytes,
-                           waits, list, &mapped, &error);
+    uint8_t *bytes = clEnqueueMapBuffer(queue, buffers[command->target.buffer], pick(2) ? CL_TRUE : CL_FALSE,
+                                        CL_MAP_READ | CL_MAP_WRITE, command->target.at, command->target.bytes, waits,
+                                        list, &mapped, &error);
     check(error, "clEnqueueMapBuffer");
     check(clWaitForEvents(1, &mapped), "clWaitForEvents");
     waited(command->before);
@@ -248,8 +241,7 @@ static void map_enqueue(struct command *command, cl_uint waits, const cl_event *
     wrong |= memcmp(bytes, command->expected, command->target.bytes) != 0;
     for (unsigned i = 0; i < command->target.bytes; i++)
         bytes[i]++;
-    check(clEnqueueUnmapMemObject(queue, buffers[command->target.buffer], bytes, 0, NULL,
-                                  &command->event),
+    check(clEnqueueUnmapMemObject(queue, buffers[command->target.buffer], bytes, 0, NULL, &command->event),
           "clEnqueueUnmapMemObject");
     clReleaseEvent(mapped);
     (void)index;
@@ -266,25 +258,23 @@ static void transfer_enqueue(struct command *command, cl_uint waits, const cl_ev
         user_events_set();
     switch (command->kind) {
     case COPY:
-        check(clEnqueueCopyBuffer(queue, source, target, from, at, command->target.bytes, waits,
-                                  list, &command->event),
+        check(clEnqueueCopyBuffer(queue, source, target, from, at, command->target.bytes, waits, list, &command->event),
               "clEnqueueCopyBuffer");
         return;
     case FILL:
         for (unsigned i = 0; i < 4; i++)
             pattern[i] = (uint8_t)(command->id + i);
-        check(clEnqueueFillBuffer(queue, target, pattern, 4, at, command->target.bytes, waits, list,
-                                  &command->event),
+        check(clEnqueueFillBuffer(queue, target, pattern, 4, at, command->target.bytes, waits, list, &command->event),
               "clEnqueueFillBuffer");
         return;
     case WRITE:
-        check(clEnqueueWriteBuffer(queue, target, blocking, at, command->target.bytes,
-                                   command->host, waits, list, &command->event),
+        check(clEnqueueWriteBuffer(queue, target, blocking, at, command->target.bytes, command->host, waits, list,
+                                   &command->event),
               "clEnqueueWriteBuffer");
         break;
     case READ:
-        check(clEnqueueReadBuffer(queue, source, blocking, from, command->source.bytes,
-                                  command->host, waits, list, &command->event),
+        check(clEnqueueReadBuffer(queue, source, blocking, from, command->source.bytes, command->host, waits, list,
+                                  &command->event),
               "clEnqueueReadBuffer");
         break;
     default:
@@ -321,11 +311,9 @@ static void command_enqueue(struct command *command, uint64_t waits)
     else if (command->kind == MAP)
         map_enqueue(command, events, given);
     else if (command->kind == MARKER)
-        check(clEnqueueMarkerWithWaitList(queue, events, given, &command->event),
-              "clEnqueueMarkerWithWaitList");
+        check(clEnqueueMarkerWithWaitList(queue, events, given, &command->event), "clEnqueueMarkerWithWaitList");
     else if (command->kind == BARRIER)
-        check(clEnqueueBarrierWithWaitList(queue, events, given, &command->event),
-              "clEnqueueBarrierWithWaitList");
+        check(clEnqueueBarrierWithWaitList(queue, events, given, &command->event), "clEnqueueBarrierWithWaitList");
     else
         transfer_enqueue(command, events, given);
     if (pick(8) == 0)
@@ -341,8 +329,7 @@ static void range_random(struct range *range, unsigned unit)
 
 static void command_random(struct command *command)
 {
-    static const enum kind kinds[] = {MIX,  MIX,   MIX,   MIX,  COPY, COPY,
-                                      FILL, WRITE, WRITE, READ, READ, MAP};
+    static const enum kind kinds[] = {MIX, MIX, MIX, MIX, COPY, COPY, FILL, WRITE, WRITE, READ, READ, MAP};
     memset(command, 0, sizeof *command);
     command->kind = kinds[pick(sizeof kinds / sizeof kinds[0])];
     command->queue = pick(QUEUES);
@@ -352,8 +339,7 @@ static void command_random(struct command *command)
     if (command->kind != READ)
         range_random(&command->target, command->kind == FILL ? 4 : 1);
     if (command->kind == COPY) {
-        unsigned bytes = command->source.bytes < command->target.bytes ? command->source.bytes
-                                                                       : command->target.bytes;
+        unsigned bytes = command->source.bytes < command->target.bytes ? command->source.bytes : command->target.bytes;
         command->source.bytes = command->target.bytes = bytes;
         if (overlap(&command->source, &command->target))
             command->kind = MIX;
@@ -432,21 +418,19 @@ static void program_open(void)
     memset(over, 0, sizeof over);
     for (unsigned i = 0; i < BUFFERS; i++) {
         cl_mem_flags flags = i == 0 ? CL_MEM_USE_HOST_PTR : CL_MEM_COPY_HOST_PTR;
-        buffers[i] = clCreateBuffer(context, CL_MEM_READ_WRITE | flags, BYTES,
-                                    i == 0 ? over : expected[i], &error);
+        buffers[i] = clCreateBuffer(context, CL_MEM_READ_WRITE | flags, BYTES, i == 0 ? over : expected[i], &error);
         check(error, "clCreateBuffer");
         part_at[i] = pick(BYTES / PART) * PART;
         cl_buffer_region region = {part_at[i], PART};
-        parts[i] = pick(2) ? clCreateSubBuffer(buffers[i], CL_MEM_READ_WRITE,
-                                               CL_BUFFER_CREATE_TYPE_REGION, &region, &error)
-                           : NULL;
+        parts[i] = pick(2)
+                       ? clCreateSubBuffer(buffers[i], CL_MEM_READ_WRITE, CL_BUFFER_CREATE_TYPE_REGION, &region, &error)
+                       : NULL;
         check(error, "clCreateSubBuffer");
     }
     for (unsigned i = 0; i < QUEUES; i++) {
         in_order[i] = pick(3) > 0;
         cl_command_queue_properties properties =
-            (in_order[i] ? 0 : CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE) |
-            (pick(6) ? 0 : CL_QUEUE_PROFILING_ENABLE);
+            (in_order[i] ? 0 : CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE) | (pick(6) ? 0 : CL_QUEUE_PROFILING_ENABLE);
         queues[i] = clCreateCommandQueue(context, devices[i % device_count], properties, &error);
         check(error, "clCreateCommandQueue");
     }
@@ -487,8 +471,7 @@ int main(int argc, char **argv)
         return 2;
     }
     check(clGetPlatformIDs(1, &platform, NULL), "clGetPlatformIDs");
-    check(clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, 4, devices, &device_count),
-          "clGetDeviceIDs");
+    check(clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, 4, devices, &device_count), "clGetDeviceIDs");
     device_count = device_count > 4 ? 4 : device_count;
     context = clCreateContext(NULL, device_count, devices, NULL, NULL, &error);
     check(error, "clCreateContext");
@@ -497,8 +480,7 @@ int main(int argc, char **argv)
     check(clBuildProgram(program, 0, NULL, "", NULL, NULL), "clBuildProgram");
     mix = clCreateKernel(program, "blend", &error);
     check(error, "clCreateKernel");
-    unsigned first = (unsigned)strtoul(argv[1], NULL, 0),
-             last = first + (unsigned)strtoul(argv[2], NULL, 0);
+    unsigned first = (unsigned)strtoul(argv[1], NULL, 0), last = first + (unsigned)strtoul(argv[2], NULL, 0);
     for (unsigned number = first; number < last; number++) {
         seed = number;
         program_open();

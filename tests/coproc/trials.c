@@ -38,12 +38,12 @@ static const char source[] =
     "__attribute__((reqd_work_group_size(4, 1, 1))) kernel void four(global float *a) { "
     "a[get_global_id(0)] = 4; }\n";
 
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            printf("line %d: %s does not hold\n", __LINE__, #condition);                           \
-            exit(1);                                                                               \
-        }                                                                                          \
+#define CHECK(condition)                                                                                               \
+    do {                                                                                                               \
+        if (!(condition)) {                                                                                            \
+            printf("line %d: %s does not hold\n", __LINE__, #condition);                                               \
+            exit(1);                                                                                                   \
+        }                                                                                                              \
     } while (0)
 #define GOOD(call) CHECK((call) == CL_SUCCESS)
 
@@ -144,22 +144,17 @@ static void validation_comes_first(void)
     float value = 3;
     cl_mem buffer = buffer_new(0, NULL), read_only = buffer_new(CL_MEM_HOST_READ_ONLY, NULL);
     fill(buffer, 1);
-    CHECK(clEnqueueWriteBuffer(queue, buffer, CL_TRUE, BYTES, 4, &value, 0, NULL, NULL) ==
-          CL_INVALID_VALUE);
-    CHECK(clEnqueueWriteBuffer(queue, buffer, CL_TRUE, 0, 4, NULL, 0, NULL, NULL) ==
-          CL_INVALID_VALUE);
-    CHECK(clEnqueueWriteBuffer(queue, read_only, CL_TRUE, 0, 4, &value, 0, NULL, NULL) ==
-          CL_INVALID_OPERATION);
-    CHECK(clEnqueueWriteBuffer(queue, buffer, CL_TRUE, 0, 4, &value, 1, NULL, NULL) ==
-          CL_INVALID_EVENT_WAIT_LIST);
+    CHECK(clEnqueueWriteBuffer(queue, buffer, CL_TRUE, BYTES, 4, &value, 0, NULL, NULL) == CL_INVALID_VALUE);
+    CHECK(clEnqueueWriteBuffer(queue, buffer, CL_TRUE, 0, 4, NULL, 0, NULL, NULL) == CL_INVALID_VALUE);
+    CHECK(clEnqueueWriteBuffer(queue, read_only, CL_TRUE, 0, 4, &value, 0, NULL, NULL) == CL_INVALID_OPERATION);
+    CHECK(clEnqueueWriteBuffer(queue, buffer, CL_TRUE, 0, 4, &value, 1, NULL, NULL) == CL_INVALID_EVENT_WAIT_LIST);
     CHECK(first(buffer) == 1);
 }
 
 static void build_options_stay(void)
 {
     char options[256] = "";
-    GOOD(clGetProgramBuildInfo(program, device, CL_PROGRAM_BUILD_OPTIONS, sizeof options, options,
-                               NULL));
+    GOOD(clGetProgramBuildInfo(program, device, CL_PROGRAM_BUILD_OPTIONS, sizeof options, options, NULL));
     CHECK(!strcmp(options, "-DUNUSED"));
 }
 
@@ -186,8 +181,7 @@ static void profiling_after_early_wait(void)
 static void const_is_no_proof(void)
 {
     cl_mem buffer = buffer_new(CL_MEM_READ_ONLY, NULL), result = buffer_new(0, NULL);
-    cl_kernel sneak = kernel_new("sneak"), slow = slow_new(buffer, 2000000),
-              take = kernel_new("take");
+    cl_kernel sneak = kernel_new("sneak"), slow = slow_new(buffer, 2000000), take = kernel_new("take");
     fill(buffer, 0);
     GOOD(clSetKernelArg(sneak, 0, sizeof buffer, &buffer));
     GOOD(clSetKernelArg(take, 0, sizeof result, &result));
@@ -240,8 +234,7 @@ static void host_pointer_is_visible(void)
     cl_kernel slow = slow_new(buffer, 3000000);
     launch(queue, slow, 1, NULL);
     GOOD(clFinish(queue));
-    void *mapped =
-        clEnqueueMapBuffer(queue, buffer, CL_TRUE, CL_MAP_READ, 0, BYTES, 0, NULL, NULL, &error);
+    void *mapped = clEnqueueMapBuffer(queue, buffer, CL_TRUE, CL_MAP_READ, 0, BYTES, 0, NULL, NULL, &error);
     GOOD(error);
     CHECK(mapped == host && host[0] > 1.9f);
     GOOD(clEnqueueUnmapMemObject(queue, buffer, mapped, 0, NULL, NULL));
@@ -302,8 +295,7 @@ static void user_events_hold_back(void)
     for (int i = 0; i < 300; i++) /* more than a window */
         launch(queue, add, 1, NULL);
     GOOD(clEnqueueReadBuffer(queue, buffer, CL_FALSE, 0, sizeof value, &value, 0, NULL, &read));
-    float *mapped =
-        clEnqueueMapBuffer(queue, buffer, CL_FALSE, CL_MAP_READ, 0, 4, 0, NULL, NULL, &error);
+    float *mapped = clEnqueueMapBuffer(queue, buffer, CL_FALSE, CL_MAP_READ, 0, 4, 0, NULL, NULL, &error);
     GOOD(error);
     GOOD(clFlush(queue));
     GOOD(clGetEventInfo(event, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof status, &status, NULL));
@@ -417,8 +409,7 @@ static void parity_launches(void)
     cl_mem buffer = buffer_new(0, NULL);
     cl_kernel add = kernel_new("add"), two = kernel_new("two"), four = kernel_new("four");
     float one = 1;
-    size_t zero = 0, some = 8, three = 3, huge = (size_t)1 << 40, many[3] = {8, 8, 8},
-           groups[3] = {4096, 4096, 1};
+    size_t zero = 0, some = 8, three = 3, huge = (size_t)1 << 40, many[3] = {8, 8, 8}, groups[3] = {4096, 4096, 1};
     SHOW(clEnqueueNDRangeKernel(queue, add, 1, NULL, &some, NULL, 0, NULL, NULL));
     SHOW(clSetKernelArg(add, 0, sizeof buffer, &buffer));
     SHOW(clSetKernelArg(add, 1, 2, &one));

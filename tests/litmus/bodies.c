@@ -53,10 +53,7 @@ static inline void fence_xadd(void)
 static inline void fence_cmpxchg(void)
 {
     uint64_t expected = 1, desired = 2, own = 0;
-    __asm__ volatile("lock cmpxchg %2, %1"
-                     : "+a"(expected), "+m"(own)
-                     : "r"(desired)
-                     : "memory", "cc");
+    __asm__ volatile("lock cmpxchg %2, %1" : "+a"(expected), "+m"(own) : "r"(desired) : "memory", "cc");
 }
 
 uint8_t seen_value(uint64_t value)
@@ -65,38 +62,38 @@ uint8_t seen_value(uint64_t value)
 }
 
 /* A role: `code` for each cell, with the locations x and y and the results r. */
-#define ROLE(role, code)                                                                           \
-    static void role(struct run *run)                                                              \
-    {                                                                                              \
-        for (unsigned cell = run->first; cell < run->last; cell++) {                               \
-            uint64_t *x = run->x[cell], *y = run->y[cell];                                         \
-            uint8_t *r = run->results[cell];                                                       \
-            (void)x, (void)y, (void)r;                                                             \
-            code;                                                                                  \
-            pause_times(run->between);                                                             \
-        }                                                                                          \
+#define ROLE(role, code)                                                                                               \
+    static void role(struct run *run)                                                                                  \
+    {                                                                                                                  \
+        for (unsigned cell = run->first; cell < run->last; cell++) {                                                   \
+            uint64_t *x = run->x[cell], *y = run->y[cell];                                                             \
+            uint8_t *r = run->results[cell];                                                                           \
+            (void)x, (void)y, (void)r;                                                                                 \
+            code;                                                                                                      \
+            pause_times(run->between);                                                                                 \
+        }                                                                                                              \
     }
 
 /* `first` before `second`, unless the test is to see that it would notice. */
-#define IN_ORDER(first, second)                                                                    \
-    do {                                                                                           \
-        if (!run->reordered) {                                                                     \
-            first;                                                                                 \
-            pause_times(run->inside);                                                              \
-            second;                                                                                \
-        } else {                                                                                   \
-            second;                                                                                \
-            pause_times(run->inside);                                                              \
-            first;                                                                                 \
-        }                                                                                          \
+#define IN_ORDER(first, second)                                                                                        \
+    do {                                                                                                               \
+        if (!run->reordered) {                                                                                         \
+            first;                                                                                                     \
+            pause_times(run->inside);                                                                                  \
+            second;                                                                                                    \
+        } else {                                                                                                       \
+            second;                                                                                                    \
+            pause_times(run->inside);                                                                                  \
+            first;                                                                                                     \
+        }                                                                                                              \
     } while (0)
 
 /* ---- MP: message passing
  * ------------------------------------------------------------------------------------------- */
 
 ROLE(mp_writer, IN_ORDER(store(x, VALUE_FIRST), store(y, VALUE_FIRST)))
-ROLE(mp_reader, uint64_t a; uint64_t b; a = load(y); pause_times(run->inside); b = load(x);
-     r[0] = seen_value(a); r[1] = seen_value(b))
+ROLE(mp_reader, uint64_t a; uint64_t b; a = load(y); pause_times(run->inside); b = load(x); r[0] = seen_value(a);
+     r[1] = seen_value(b))
 
 static enum judgement mp_judge(const uint8_t *seen)
 {
@@ -109,11 +106,9 @@ static enum judgement mp_judge(const uint8_t *seen)
 /* ---- SB: store buffering
  * -------------------------------------------------------------------------------------------- */
 
-#define SB_ROLES(name, fence)                                                                      \
-    ROLE(name##_0, uint64_t a; IN_ORDER(store(x, VALUE_FIRST); fence(), a = load(y));              \
-         r[0] = seen_value(a))                                                                     \
-    ROLE(name##_1, uint64_t a; IN_ORDER(store(y, VALUE_FIRST); fence(), a = load(x));              \
-         r[0] = seen_value(a))
+#define SB_ROLES(name, fence)                                                                                          \
+    ROLE(name##_0, uint64_t a; IN_ORDER(store(x, VALUE_FIRST); fence(), a = load(y)); r[0] = seen_value(a))            \
+    ROLE(name##_1, uint64_t a; IN_ORDER(store(y, VALUE_FIRST); fence(), a = load(x)); r[0] = seen_value(a))
 SB_ROLES(sb, fence_none)
 SB_ROLES(sb_mfence, fence_mfence)
 SB_ROLES(sb_xadd, fence_xadd)
@@ -185,10 +180,10 @@ static enum judgement ww_judge(const uint8_t *seen)
 
 ROLE(iriw_writer_x, store(x, VALUE_FIRST))
 ROLE(iriw_writer_y, store(y, VALUE_FIRST))
-ROLE(iriw_reader_xy, uint64_t a; uint64_t b; IN_ORDER(a = load(x), b = load(y));
-     r[0] = seen_value(a); r[1] = seen_value(b))
-ROLE(iriw_reader_yx, uint64_t a; uint64_t b; IN_ORDER(a = load(y), b = load(x));
-     r[0] = seen_value(a); r[1] = seen_value(b))
+ROLE(iriw_reader_xy, uint64_t a; uint64_t b; IN_ORDER(a = load(x), b = load(y)); r[0] = seen_value(a);
+     r[1] = seen_value(b))
+ROLE(iriw_reader_yx, uint64_t a; uint64_t b; IN_ORDER(a = load(y), b = load(x)); r[0] = seen_value(a);
+     r[1] = seen_value(b))
 
 static enum judgement iriw_judge(const uint8_t *seen)
 {

@@ -47,10 +47,7 @@ static uint64_t add_cmpxchg(uint64_t *value)
     uint64_t seen = *(volatile uint64_t *)value, expected;
     do {
         expected = seen;
-        __asm__ volatile("lock cmpxchg %2, (%1)"
-                         : "+a"(seen)
-                         : "r"(value), "r"(expected + 1)
-                         : "memory", "cc");
+        __asm__ volatile("lock cmpxchg %2, (%1)" : "+a"(seen) : "r"(value), "r"(expected + 1) : "memory", "cc");
     } while (seen != expected);
     return seen;
 }

@@ -79,8 +79,7 @@ static uint64_t now_ns(void)
 /* The same for the same arguments on every thread, and otherwise as good as random. */
 static unsigned mix(unsigned a, unsigned b, unsigned c)
 {
-    uint64_t value =
-        (a * 0x9e3779b97f4a7c15ul) ^ (b * 0xc2b2ae3d27d4eb4ful) ^ (c * 0x165667b19e3779f9ul);
+    uint64_t value = (a * 0x9e3779b97f4a7c15ul) ^ (b * 0xc2b2ae3d27d4eb4ful) ^ (c * 0x165667b19e3779f9ul);
     value ^= value >> 29;
     value *= 0xbf58476d1ce4e5b9ul;
     return (unsigned)(value >> 33);
@@ -108,17 +107,14 @@ static uint64_t *location(enum layout layout, unsigned area, unsigned cell)
 {
     switch (layout) {
     case SAME_PAGE: /* x in the first half, y in the second */
-        return (uint64_t *)(area_start + (cell / 256) * PAGE_BYTES + area * (PAGE_BYTES / 2) +
-                            (cell % 256) * 8);
+        return (uint64_t *)(area_start + (cell / 256) * PAGE_BYTES + area * (PAGE_BYTES / 2) + (cell % 256) * 8);
     case TWO_PAGES:
-        return (uint64_t *)(area_start + area * AREA_PAGES * PAGE_BYTES +
-                            (cell / 512) * PAGE_BYTES + (cell % 512) * 8);
+        return (uint64_t *)(area_start + area * AREA_PAGES * PAGE_BYTES + (cell / 512) * PAGE_BYTES + (cell % 512) * 8);
     case UNALIGNED: /* every fourth one across a cache line */
-        return (uint64_t *)(area_start + area * AREA_PAGES * PAGE_BYTES +
-                            (cell / 254) * PAGE_BYTES + (cell % 254) * 16 + 9);
+        return (uint64_t *)(area_start + area * AREA_PAGES * PAGE_BYTES + (cell / 254) * PAGE_BYTES +
+                            (cell % 254) * 16 + 9);
     default: /* one to seven bytes on the first page */
-        return (uint64_t *)(area_start + area * AREA_PAGES * PAGE_BYTES + (cell + 1) * PAGE_BYTES -
-                            1 - cell % 7);
+        return (uint64_t *)(area_start + area * AREA_PAGES * PAGE_BYTES + (cell + 1) * PAGE_BYTES - 1 - cell % 7);
     }
 }
 
@@ -136,8 +132,7 @@ static void locations_set(enum layout layout)
 /* Up to some movements of a page, in short runs; in long ones they would add up. */
 static void delays_choose(const struct batch *own, struct run *run, unsigned number)
 {
-    static const unsigned inside[] = {0, 0, 0, 4, 60, 900, 4000, 9000},
-                          between[] = {0, 0, 4, 60, 400};
+    static const unsigned inside[] = {0, 0, 0, 4, 60, 900, 4000, 9000}, between[] = {0, 0, 4, 60, 400};
     unsigned rounds = own->kind->run_rounds;
     run->inside = inside[mix(own->number, number, 1) % (rounds <= 4 ? 8 : rounds <= 16 ? 6 : 4)];
     run->between = between[mix(own->number, number, 2) % (rounds <= 16 ? 5 : 3)];
@@ -168,8 +163,7 @@ static void warm_write(uint64_t *location)
  * before the other one has begun; with one on each node both begin at once and have to wait in
  * their middle.
  */
-static void run_warm(const struct batch *own, const struct run *run, unsigned number,
-                     unsigned thread)
+static void run_warm(const struct batch *own, const struct run *run, unsigned number, unsigned thread)
 {
     uint64_t *x = run->x[run->first], *y = run->y[run->first];
     switch (mix(own->number, number, 5) % 6) {
@@ -189,10 +183,7 @@ static void run_warm(const struct batch *own, const struct run *run, unsigned nu
 static void batch_run(unsigned thread)
 {
     const struct batch own = batch; /* from here on its page stays where it is */
-    struct run run = {.x = locations[0],
-                      .y = locations[1],
-                      .results = results[thread],
-                      .reordered = own.reordered};
+    struct run run = {.x = locations[0], .y = locations[1], .results = results[thread], .reordered = own.reordered};
     memset(results[thread], 0, own.cells * sizeof results[thread][0]);
     if (mix(own.number, 0, 4) % own.test->threads == thread) /* the pages are here at first */
         for (unsigned cell = 0; cell < own.cells; cell++)
@@ -295,13 +286,11 @@ static void report_print(const struct test *test, const char *layout, const stru
             putchar(letters[outcome >> 2 * i & 3]);
         printf("=%lu", report->outcomes[outcome]);
     }
-    printf(" forbidden %lu concurrent %lu\n", report->judged[FORBIDDEN],
-           report->judged[CONCURRENT]);
+    printf(" forbidden %lu concurrent %lu\n", report->judged[FORBIDDEN], report->judged[CONCURRENT]);
     fflush(stdout);
 }
 
-static bool layout_run(const struct test *test, enum layout layout, unsigned long rounds,
-                       bool reordered)
+static bool layout_run(const struct test *test, enum layout layout, unsigned long rounds, bool reordered)
 {
     struct report report = {.rounds = 0};
     pthread_t threads[THREADS_MAX];

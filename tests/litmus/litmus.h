@@ -28,9 +28,8 @@ struct run {
     uint64_t *const *x, *const *y;   /* by cell; alignment is the layout's */
     uint8_t (*results)[RESULTS_MAX]; /* by cell, this thread's */
     unsigned first, last;
-    unsigned inside,
-        between;    /* delays: pause instructions between the accesses of a round, between rounds */
-    bool reordered; /* with the accesses in the order that the processor must not make visible */
+    unsigned inside, between; /* delays: pause instructions between the accesses of a round, between rounds */
+    bool reordered;           /* with the accesses in the order that the processor must not make visible */
 };
 
 enum judgement { ALLOWED, CONCURRENT /* allowed, and only when the threads overlap */, FORBIDDEN };
@@ -45,9 +44,9 @@ struct test {
     judge_function *judge;
     unsigned shown[4], shown_count; /* indices into `seen` that make an outcome */
     bool weak;                      /* x86 forbids no outcome: for comparison */
-    bool final;   /* the outcome is what the memory holds at the end, in seen[0] and seen[1] */
-    bool aligned; /* locked operations on the locations: not across cache lines */
-    bool one;     /* one location: all layouts have it, but one is like another */
+    bool final;                     /* the outcome is what the memory holds at the end, in seen[0] and seen[1] */
+    bool aligned;                   /* locked operations on the locations: not across cache lines */
+    bool one;                       /* one location: all layouts have it, but one is like another */
 };
 
 extern const struct test tests[];

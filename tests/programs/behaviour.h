@@ -15,13 +15,12 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "%s:%d: not so: %s (errno %d)\n", __FILE__, __LINE__, #condition,      \
-                    errno);                                                                        \
-            _exit(1);                                                                              \
-        }                                                                                          \
+#define CHECK(condition)                                                                                               \
+    do {                                                                                                               \
+        if (!(condition)) {                                                                                            \
+            fprintf(stderr, "%s:%d: not so: %s (errno %d)\n", __FILE__, __LINE__, #condition, errno);                  \
+            _exit(1);                                                                                                  \
+        }                                                                                                              \
     } while (0)
 
 /* pthread calls return the error. */
@@ -58,8 +57,8 @@ static inline void move_thread(pid_t tid, int node)
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     const char *base = getenv("XDG_RUNTIME_DIR");
     char text[160];
-    snprintf(address.sun_path, sizeof address.sun_path, "%s/ld-span-%u/%d",
-             base && base[0] == '/' ? base : "/tmp", (unsigned)geteuid(), (int)getpid());
+    snprintf(address.sun_path, sizeof address.sun_path, "%s/ld-span-%u/%d", base && base[0] == '/' ? base : "/tmp",
+             (unsigned)geteuid(), (int)getpid());
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), error = errno;
     if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof address) == 0) {
         int length = snprintf(text, sizeof text, "migrate %d %d\n", (int)tid, node);

@@ -15,10 +15,7 @@ static void handler(int signal)
 
 static long call_32(long number, long a, long b, long c)
 {
-    __asm__ volatile("int $0x80"
-                     : "+a"(number)
-                     : "b"(a), "c"(b), "d"(c)
-                     : "r8", "r9", "r10", "r11", "memory");
+    __asm__ volatile("int $0x80" : "+a"(number) : "b"(a), "c"(b), "d"(c) : "r8", "r9", "r10", "r11", "memory");
     return number;
 }
 

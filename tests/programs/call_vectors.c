@@ -5,8 +5,7 @@
 
 #define BYTES (16 * 32)
 
-__attribute__((target("avx"))) static long call_avx(long number, long a, long b,
-                                                    const uint8_t *before, uint8_t *after)
+__attribute__((target("avx"))) static long call_avx(long number, long a, long b, const uint8_t *before, uint8_t *after)
 {
     long result;
     __asm__ volatile(".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n\t"
@@ -19,9 +18,8 @@ __attribute__((target("avx"))) static long call_avx(long number, long a, long b,
                      "vzeroupper"
                      : "=a"(result)
                      : "a"(number), "D"(a), "S"(b), "d"(0), [before] "r"(before), [after] "r"(after)
-                     : "rcx", "r11", "memory", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5",
-                       "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14",
-                       "xmm15");
+                     : "rcx", "r11", "memory", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8",
+                       "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
     return result;
 }
 
@@ -37,9 +35,8 @@ static long call_sse(long number, long a, long b, const uint8_t *before, uint8_t
                      ".endr\n\t"
                      : "=a"(result)
                      : "a"(number), "D"(a), "S"(b), "d"(0), [before] "r"(before), [after] "r"(after)
-                     : "rcx", "r11", "memory", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5",
-                       "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14",
-                       "xmm15");
+                     : "rcx", "r11", "memory", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8",
+                       "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
     return result;
 }
 

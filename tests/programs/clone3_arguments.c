@@ -25,13 +25,10 @@ int main(void)
     try("exit signal 65", (struct clone_args){.exit_signal = 65}, size);
     try("exit signal in flags", (struct clone_args){.flags = SIGCHLD}, size);
     try("stack without a size", (struct clone_args){.stack = 4096, .exit_signal = SIGCHLD}, size);
-    try("size without a stack", (struct clone_args){.stack_size = 4096, .exit_signal = SIGCHLD},
-        size);
+    try("size without a stack", (struct clone_args){.stack_size = 4096, .exit_signal = SIGCHLD}, size);
     try("thread without its signals", (struct clone_args){.flags = CLONE_THREAD}, size);
-    try("signals without memory",
-        (struct clone_args){.flags = CLONE_SIGHAND, .exit_signal = SIGCHLD}, size);
-    try("two file systems",
-        (struct clone_args){.flags = CLONE_FS | CLONE_NEWNS, .exit_signal = SIGCHLD}, size);
+    try("signals without memory", (struct clone_args){.flags = CLONE_SIGHAND, .exit_signal = SIGCHLD}, size);
+    try("two file systems", (struct clone_args){.flags = CLONE_FS | CLONE_NEWNS, .exit_signal = SIGCHLD}, size);
     try("too small", (struct clone_args){.exit_signal = SIGCHLD}, 32);
     return 0;
 }

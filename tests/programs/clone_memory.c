@@ -33,8 +33,7 @@ int main(void)
         volatile int tid = -1;
         pid_t parent_tid = -1;
         pid_t child = clone(child_run, stack + sizeof stack,
-                            CLONE_VM | CLONE_PARENT_SETTID | CLONE_CHILD_SETTID |
-                                CLONE_CHILD_CLEARTID | SIGCHLD,
+                            CLONE_VM | CLONE_PARENT_SETTID | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | SIGCHLD,
                             (void *)2l, &parent_tid, NULL, &tid);
         CHECK(child > 0 && parent_tid == child);
         int seen;
@@ -43,10 +42,9 @@ int main(void)
         CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 3);
     }
     volatile int tid = -1;
-    pid_t child = clone(child_stays, stack + sizeof stack,
-                        CLONE_VM | CLONE_CHILD_CLEARTID | SIGCHLD, NULL, NULL, NULL, &tid);
-    CHECK(child > 0 && kill(child, SIGKILL) == 0 && waitpid(child, &status, 0) == child &&
-          WIFSIGNALED(status));
+    pid_t child =
+        clone(child_stays, stack + sizeof stack, CLONE_VM | CLONE_CHILD_CLEARTID | SIGCHLD, NULL, NULL, NULL, &tid);
+    CHECK(child > 0 && kill(child, SIGKILL) == 0 && waitpid(child, &status, 0) == child && WIFSIGNALED(status));
     printf("%d %d %d\n", value, WTERMSIG(status), tid);
     return 0;
 }

@@ -11,8 +11,7 @@ static _Atomic long sum;
 
 static void emit(int value)
 {
-    const unsigned char text[] = {0xb8, (unsigned char)value, 0, 0, 0,
-                                  0xc3}; /* mov $value, %eax; ret */
+    const unsigned char text[] = {0xb8, (unsigned char)value, 0, 0, 0, 0xc3}; /* mov $value, %eax; ret */
     memcpy(code, text, sizeof text);
 }
 

@@ -8,8 +8,7 @@ int main(void)
 {
     static const unsigned char code[] = {0xb8, 0, 0, 0, 0, 0x0f, 0x05, 0xc3};
     static const int numbers[] = {SYS_getpid, SYS_getppid, SYS_getuid, 100000};
-    unsigned char *page =
-        mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    unsigned char *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     CHECK(page != MAP_FAILED);
     const long results[] = {getpid(), getppid(), getuid(), -ENOSYS};
     for (int round = 0; round < 5; round++) {

@@ -1,4 +1,5 @@
-/* A program uses descriptors up to its limit, closes them, and its child inherits them; a thread on a peer meanwhile. */
+/* A program uses descriptors up to its limit, closes them, and its child inherits them; a thread on a peer meanwhile.
+ */
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/resource.h>

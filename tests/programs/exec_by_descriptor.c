@@ -16,14 +16,14 @@ static void report(const char *what, pid_t child)
     fflush(stdout);
 }
 
-#define TRY(what, call)                                                                            \
-    do {                                                                                           \
-        pid_t child = fork();                                                                      \
-        if (child == 0) {                                                                          \
-            call;                                                                                  \
-            _exit(errno);                                                                          \
-        }                                                                                          \
-        report(what, child);                                                                       \
+#define TRY(what, call)                                                                                                \
+    do {                                                                                                               \
+        pid_t child = fork();                                                                                          \
+        if (child == 0) {                                                                                              \
+            call;                                                                                                      \
+            _exit(errno);                                                                                              \
+        }                                                                                                              \
+        report(what, child);                                                                                           \
     } while (0)
 
 int main(void)

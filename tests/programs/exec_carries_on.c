@@ -27,12 +27,10 @@ int main(int argc, char **argv)
         char directory[64];
         struct rlimit limit;
         extern char **environ;
-        CHECK(atoi(argv[2]) == getpid() && gettid() == getpid() &&
-              getcwd(directory, sizeof directory));
+        CHECK(atoi(argv[2]) == getpid() && gettid() == getpid() && getcwd(directory, sizeof directory));
         CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
         printf("%s %d, 20 %s, 21 %s, %s\n", directory, (int)limit.rlim_cur,
-               fcntl(20, F_GETFD) == -1 ? "closed" : "open",
-               fcntl(21, F_GETFD) == -1 ? "closed" : "open", environ[0]);
+               fcntl(20, F_GETFD) == -1 ? "closed" : "open", fcntl(21, F_GETFD) == -1 ? "closed" : "open", environ[0]);
         CHECK(environ[1] == NULL);
         return 4;
     }

@@ -13,8 +13,7 @@ int main(int argc, char **argv)
         printf("%d arguments, no environment\n", argc);
         return 0;
     }
-    char *const arguments[] = {"another name", "again", "third", NULL}, *const environment[] = {
-                                                                            NULL};
+    char *const arguments[] = {"another name", "again", "third", NULL}, *const environment[] = {NULL};
     execve("/proc/self/exe", arguments, environment);
     return 1;
 }

@@ -10,8 +10,7 @@
 static void make(const char *name, const void *bytes, size_t size, mode_t mode)
 {
     int fd = open(name, O_CREAT | O_TRUNC | O_WRONLY, 0700);
-    CHECK(fd >= 0 && write(fd, bytes, size) == (ssize_t)size && fchmod(fd, mode) == 0 &&
-          close(fd) == 0);
+    CHECK(fd >= 0 && write(fd, bytes, size) == (ssize_t)size && fchmod(fd, mode) == 0 && close(fd) == 0);
 }
 
 static void make_text(const char *name, const char *text)
@@ -34,8 +33,7 @@ static void try(const char *what, const char *path)
 }
 
 /* This program once more, changed by a few bytes. */
-static void make_elf(const char *name, size_t size,
-                     void (*change)(Elf64_Ehdr *header, char *interpreter))
+static void make_elf(const char *name, size_t size, void (*change)(Elf64_Ehdr *header, char *interpreter))
 {
     static char bytes[1 << 20];
     int fd = open("/proc/self/exe", O_RDONLY);

@@ -9,8 +9,7 @@ static void *run(void *leader)
 {
     if (leader)
         CHECK0(pthread_join(*(pthread_t *)leader, NULL));
-    char *const arguments[] = {"sh", "-c",
-                               leader ? "echo without its first thread" : "echo in a thread", NULL};
+    char *const arguments[] = {"sh", "-c", leader ? "echo without its first thread" : "echo in a thread", NULL};
     execv("/bin/sh", arguments);
     _exit(3);
 }

@@ -9,8 +9,7 @@
 static void make(const char *name, const char *text)
 {
     int fd = open(name, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0700);
-    CHECK(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text) &&
-          fchmod(fd, 0700) == 0 && close(fd) == 0);
+    CHECK(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text) && fchmod(fd, 0700) == 0 && close(fd) == 0);
 }
 
 static void run(const char *path, const char *argv0)

@@ -20,16 +20,14 @@ static void by_kernel(char *bytes)
     struct iocb *list[1] = {&request};
     struct io_event event;
     CHECK(syscall(SYS_io_setup, 8, &context) == 0 && syscall(SYS_io_submit, context, 1, list) == 1);
-    CHECK(syscall(SYS_io_getevents, context, 1, 1, &event, NULL) == 1 && event.res == 100 &&
-          event.data == 7);
+    CHECK(syscall(SYS_io_getevents, context, 1, 1, &event, NULL) == 1 && event.res == 100 && event.data == 7);
     CHECK(syscall(SYS_io_destroy, context) == 0 && bytes[0] == 50 && bytes[99] == (char)149);
 }
 
 static void *run(void *unused)
 {
     char bytes[100] = "";
-    struct aiocb request = {
-        .aio_fildes = file, .aio_buf = bytes, .aio_nbytes = 100, .aio_offset = 20};
+    struct aiocb request = {.aio_fildes = file, .aio_buf = bytes, .aio_nbytes = 100, .aio_offset = 20};
     const struct aiocb *list[1] = {&request};
     by_kernel(bytes);
     CHECK(aio_read(&request) == 0);

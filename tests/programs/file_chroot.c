@@ -9,8 +9,8 @@
 
 static void *run(void *unused)
 {
-    CHECK(access("/inside", F_OK) == 0 && access("/usr", F_OK) == -1 &&
-          open("/proc/self/exe", O_RDONLY) == -1 && errno == ENOENT);
+    CHECK(access("/inside", F_OK) == 0 && access("/usr", F_OK) == -1 && open("/proc/self/exe", O_RDONLY) == -1 &&
+          errno == ENOENT);
     return unused;
 }
 

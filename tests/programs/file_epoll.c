@@ -19,8 +19,7 @@ static void *run(void *unused)
             continue;
         uint64_t value;
         if (event.data.u32 != 1) /* the one with an edge is left as it is */
-            CHECK(read(events[event.data.u32], &value, sizeof value) == sizeof value ||
-                  errno == EAGAIN);
+            CHECK(read(events[event.data.u32], &value, sizeof value) == sizeof value || errno == EAGAIN);
         got[event.data.u32]++;
         if (event.data.u32 == 2) {
             event.events = EPOLLIN | EPOLLONESHOT;

@@ -45,7 +45,6 @@ int main(void)
     CHECK0(pthread_create(&threads[0], NULL, unblock, NULL));
     CHECK(eventfd_write(full, 2) == 0); /* waits for the reader */
     CHECK0(pthread_join(threads[0], NULL));
-    CHECK(eventfd_read(full, &value) == 0 && value == 2 &&
-          eventfd_write(full, (eventfd_t)-1) == -1 && errno == EINVAL);
+    CHECK(eventfd_read(full, &value) == 0 && value == 2 && eventfd_write(full, (eventfd_t)-1) == -1 && errno == EINVAL);
     return 0;
 }

@@ -45,8 +45,7 @@ int main(void)
     pid_t child = fork();
     if (child == 0) {
         struct flock request = {.l_type = F_WRLCK, .l_len = 10};
-        CHECK(fcntl(file, F_GETLK, &request) == 0 && request.l_type == F_WRLCK &&
-              request.l_pid == getppid());
+        CHECK(fcntl(file, F_GETLK, &request) == 0 && request.l_type == F_WRLCK && request.l_pid == getppid());
         CHECK(lock(file, F_SETLK, F_RDLCK) == -1 && (errno == EAGAIN || errno == EACCES));
         _exit(0);
     }

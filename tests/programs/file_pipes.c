@@ -49,8 +49,7 @@ int main(void)
     CHECK(mkfifo("fifo", 0600) == 0);
     CHECK0(pthread_create(&threads[0], NULL, open_name, NULL));
     int fd = open("fifo", O_RDONLY);
-    CHECK(fd >= 0 && read(fd, text, sizeof text) == 5 && read(fd, text, 1) == 0 &&
-          strncmp(text, "named", 5) == 0);
+    CHECK(fd >= 0 && read(fd, text, sizeof text) == 5 && read(fd, text, 1) == 0 && strncmp(text, "named", 5) == 0);
     CHECK0(pthread_join(threads[0], NULL));
     return 0;
 }

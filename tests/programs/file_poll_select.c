@@ -24,8 +24,7 @@ static void *by_select(void *unused)
     FD_SET(ends[0], &set);
     struct timeval time = {10, 0};
     waiting++;
-    CHECK(select(ends[0] + 1, &set, NULL, NULL, &time) == 1 && FD_ISSET(ends[0], &set) &&
-          time.tv_sec < 10);
+    CHECK(select(ends[0] + 1, &set, NULL, NULL, &time) == 1 && FD_ISSET(ends[0], &set) && time.tv_sec < 10);
     return unused;
 }
 
@@ -44,8 +43,7 @@ int main(void)
     struct pollfd list[2] = {{ends[0], POLLIN, 0}, {ends[1], POLLOUT, 0}};
     CHECK(poll(list, 2, 0) == 2 && list[1].revents == POLLOUT);
     close(ends[1]);
-    CHECK(poll(list, 2, 0) == 2 && list[0].revents == (POLLIN | POLLHUP) &&
-          list[1].revents == POLLNVAL);
+    CHECK(poll(list, 2, 0) == 2 && list[0].revents == (POLLIN | POLLHUP) && list[1].revents == POLLNVAL);
     fd_set set;
     FD_ZERO(&set);
     FD_SET(ends[1], &set);

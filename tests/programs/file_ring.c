@@ -30,9 +30,8 @@ static void *run(void *unused)
     __atomic_store_n(AT(unsigned, submission, parameters.sq_off.tail), tail + 1, __ATOMIC_RELEASE);
     CHECK(syscall(SYS_io_uring_enter, ring, 1, 1, IORING_ENTER_GETEVENTS, NULL, 0) == 1);
     unsigned head = *AT(unsigned, completion, parameters.cq_off.head);
-    const struct io_uring_cqe *done =
-        (const struct io_uring_cqe *)(completion + parameters.cq_off.cqes) +
-        (head & *AT(unsigned, completion, parameters.cq_off.ring_mask));
+    const struct io_uring_cqe *done = (const struct io_uring_cqe *)(completion + parameters.cq_off.cqes) +
+                                      (head & *AT(unsigned, completion, parameters.cq_off.ring_mask));
     CHECK(done->user_data == 33 && done->res == 5 && memcmp(bytes, "hello", 5) == 0);
     __atomic_store_n(AT(unsigned, completion, parameters.cq_off.head), head + 1, __ATOMIC_RELEASE);
     return unused;
@@ -46,12 +45,11 @@ int main(void)
         return 77;
     file = open(".", O_TMPFILE | O_RDWR, 0600);
     CHECK(write(file, "hello", 5) == 5);
-    submission = mmap(NULL, parameters.sq_off.array + 64, PROT_READ | PROT_WRITE,
-                      MAP_SHARED | MAP_POPULATE, ring, IORING_OFF_SQ_RING);
-    completion = mmap(NULL, parameters.cq_off.cqes + 8 * sizeof(struct io_uring_cqe),
-                      PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, ring, IORING_OFF_CQ_RING);
-    entries = mmap(NULL, 4 * sizeof *entries, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE,
-                   ring, IORING_OFF_SQES);
+    submission = mmap(NULL, parameters.sq_off.array + 64, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, ring,
+                      IORING_OFF_SQ_RING);
+    completion = mmap(NULL, parameters.cq_off.cqes + 8 * sizeof(struct io_uring_cqe), PROT_READ | PROT_WRITE,
+                      MAP_SHARED | MAP_POPULATE, ring, IORING_OFF_CQ_RING);
+    entries = mmap(NULL, 4 * sizeof *entries, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, ring, IORING_OFF_SQES);
     CHECK(submission != MAP_FAILED && completion != MAP_FAILED && entries != MAP_FAILED);
     run(NULL);
     for (int i = 0; i < 5; i++) {

@@ -33,15 +33,11 @@ int main(void)
     for (int i = 0; i < 4; i++)
         CHECK0(pthread_join(threads[i], NULL));
     printf("%ld at %ld\n", sum, (long)lseek(file, 0, SEEK_CUR)); /* each byte once */
-    CHECK(pwrite(file, "end", 3, 10 << 20) == 3 && fstat(file, &status) == 0 &&
-          status.st_size == (10 << 20) + 3 && status.st_blocks < 1000);
-    CHECK(lseek(file, 0, SEEK_DATA) == 0 && lseek(file, (10 << 20) + 3, SEEK_DATA) == -1 &&
-          errno == ENXIO);
-    CHECK(fallocate(file, 0, 0, 20 << 20) == 0 && ftruncate(file, 100) == 0 &&
-          pread(file, bytes, 256, 0) == 100);
-    CHECK(lseek(file, -1, SEEK_SET) == -1 && errno == EINVAL && fsync(file) == 0 &&
-          fdatasync(file) == 0);
-    CHECK(posix_fadvise(file, 0, 0, POSIX_FADV_RANDOM) == 0 &&
-          sync_file_range(file, 0, 100, 0) == 0);
+    CHECK(pwrite(file, "end", 3, 10 << 20) == 3 && fstat(file, &status) == 0 && status.st_size == (10 << 20) + 3 &&
+          status.st_blocks < 1000);
+    CHECK(lseek(file, 0, SEEK_DATA) == 0 && lseek(file, (10 << 20) + 3, SEEK_DATA) == -1 && errno == ENXIO);
+    CHECK(fallocate(file, 0, 0, 20 << 20) == 0 && ftruncate(file, 100) == 0 && pread(file, bytes, 256, 0) == 100);
+    CHECK(lseek(file, -1, SEEK_SET) == -1 && errno == EINVAL && fsync(file) == 0 && fdatasync(file) == 0);
+    CHECK(posix_fadvise(file, 0, 0, POSIX_FADV_RANDOM) == 0 && sync_file_range(file, 0, 100, 0) == 0);
     return 0;
 }

@@ -19,15 +19,13 @@ static void *fill(void *unused)
 
 static void *run(void *unused)
 {
-    int file = open(".", O_TMPFILE | O_RDWR, 0600), other = open(".", O_TMPFILE | O_RDWR, 0600),
-        pipes[2][2], sockets[2];
+    int file = open(".", O_TMPFILE | O_RDWR, 0600), other = open(".", O_TMPFILE | O_RDWR, 0600), pipes[2][2],
+        sockets[2];
     CHECK(write(file, bytes, SIZE) == SIZE && lseek(file, 0, SEEK_SET) == 0);
-    CHECK(pipe(pipes[0]) == 0 && pipe(pipes[1]) == 0 &&
-          socketpair(AF_UNIX, SOCK_STREAM, 0, sockets) == 0);
-    CHECK(splice(file, NULL, pipes[0][1], NULL, SIZE, 0) == SIZE &&
-          tee(pipes[0][0], pipes[1][1], SIZE, 0) == SIZE);
-    CHECK(splice(pipes[0][0], NULL, other, NULL, SIZE, 0) == SIZE &&
-          pread(other, copy, SIZE, 0) == SIZE && memcmp(bytes, copy, SIZE) == 0);
+    CHECK(pipe(pipes[0]) == 0 && pipe(pipes[1]) == 0 && socketpair(AF_UNIX, SOCK_STREAM, 0, sockets) == 0);
+    CHECK(splice(file, NULL, pipes[0][1], NULL, SIZE, 0) == SIZE && tee(pipes[0][0], pipes[1][1], SIZE, 0) == SIZE);
+    CHECK(splice(pipes[0][0], NULL, other, NULL, SIZE, 0) == SIZE && pread(other, copy, SIZE, 0) == SIZE &&
+          memcmp(bytes, copy, SIZE) == 0);
     memset(copy, 0, SIZE);
     CHECK(read(pipes[1][0], copy, SIZE) == SIZE && memcmp(bytes, copy, SIZE) == 0);
     off_t offset = 10;

@@ -21,8 +21,7 @@ int main(void)
     char text[64], name[64];
     struct termios settings;
     struct winsize size = {.ws_row = 10, .ws_col = 20};
-    CHECK(openpty(&master, &slave, name, NULL, &size) == 0 && isatty(slave) &&
-          strcmp(ttyname(slave), name) == 0);
+    CHECK(openpty(&master, &slave, name, NULL, &size) == 0 && isatty(slave) && strcmp(ttyname(slave), name) == 0);
     CHECK(ioctl(slave, TIOCGWINSZ, &size) == 0 && size.ws_col == 20);
     CHECK0(pthread_create(&thread, NULL, type, NULL));
     ssize_t got = read(slave, text, sizeof text);

@@ -10,14 +10,12 @@
 static void *run(void *unused)
 {
     int timer = timerfd_create(CLOCK_MONOTONIC, 0), epoll = epoll_create1(0);
-    struct itimerspec once = {.it_value = {0, 400000000}}, every = {{0, 5000000}, {0, 5000000}},
-                      off = {0}, now;
+    struct itimerspec once = {.it_value = {0, 400000000}}, every = {{0, 5000000}, {0, 5000000}}, off = {0}, now;
     struct epoll_event event = {.events = EPOLLIN};
     uint64_t count, sum = 0;
     CHECK(timer >= 0 && epoll_ctl(epoll, EPOLL_CTL_ADD, timer, &event) == 0);
     CHECK(timerfd_settime(timer, 0, &once, NULL) == 0 && epoll_wait(epoll, &event, 1, 0) == 0);
-    CHECK(epoll_wait(epoll, &event, 1, 5000) == 1 &&
-          read(timer, &count, sizeof count) == sizeof count && count == 1);
+    CHECK(epoll_wait(epoll, &event, 1, 5000) == 1 && read(timer, &count, sizeof count) == sizeof count && count == 1);
     CHECK(timerfd_settime(timer, 0, &every, NULL) == 0);
     while (sum < 5) {
         CHECK(read(timer, &count, sizeof count) == sizeof count);

@@ -34,8 +34,7 @@ static void *run(void *unused)
     memset(back, 0, sizeof back);
     struct mmsghdr taken[2] = {{.msg_hdr = {.msg_iov = other, .msg_iovlen = 2}},
                                {.msg_hdr = {.msg_iov = other + 2, .msg_iovlen = 2}}};
-    CHECK(recvmmsg(ends[1], taken, 2, 0, NULL) == 2 && taken[0].msg_len == 8192 &&
-          memcmp(parts, back, 16384) == 0);
+    CHECK(recvmmsg(ends[1], taken, 2, 0, NULL) == 2 && taken[0].msg_len == 8192 && memcmp(parts, back, 16384) == 0);
     vector[1].iov_base = (void *)nowhere();
     CHECK(writev(file, vector + 1, 1) == -1 && errno == EFAULT && writev(file, vector, 4) == 4096);
     CHECK(syscall(SYS_writev, file, vector, 5000) == -1 && errno == EINVAL);

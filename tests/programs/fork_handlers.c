@@ -6,13 +6,17 @@
 
 static char order[32];
 
-#define NOTE(name, letter)                                                                         \
-    static void name(void)                                                                         \
-    {                                                                                              \
-        strcat(order, letter);                                                                     \
+#define NOTE(name, letter)                                                                                             \
+    static void name(void)                                                                                             \
+    {                                                                                                                  \
+        strcat(order, letter);                                                                                         \
     }
 NOTE(prepare1, "a")
-NOTE(prepare2, "b") NOTE(parent1, "c") NOTE(parent2, "d") NOTE(child1, "e") NOTE(child2, "f")
+NOTE(prepare2, "b")
+NOTE(parent1, "c")
+NOTE(parent2, "d")
+NOTE(child1, "e")
+NOTE(child2, "f")
 
     static void *run(void *unused)
 {

@@ -35,10 +35,8 @@ int main(void)
             heap[i] = mapped[i] = i + round + 1;
         CHECK(write(ends[1], "x", 1) == 1);
         int status;
-        CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) &&
-              WEXITSTATUS(status) == round);
-        CHECK(data == 6 + round && local == 7 + round && heap[0] == round + 1 &&
-              mapped[0] == round + 1);
+        CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == round);
+        CHECK(data == 6 + round && local == 7 + round && heap[0] == round + 1 && mapped[0] == round + 1);
         close(ends[0]);
         close(ends[1]);
     }

@@ -11,8 +11,8 @@
 
 static _Atomic uint32_t first, second, waiting;
 
-static long futex(_Atomic uint32_t *word, int operation, uint32_t value, const void *timeout,
-                  _Atomic uint32_t *other, uint32_t third)
+static long futex(_Atomic uint32_t *word, int operation, uint32_t value, const void *timeout, _Atomic uint32_t *other,
+                  uint32_t third)
 {
     return syscall(SYS_futex, word, operation, value, timeout, other, third);
 }
@@ -21,8 +21,7 @@ static void *wait_first(void *argument)
 {
     atomic_fetch_add(&waiting, 1);
     while (atomic_load(&first) == 0)
-        CHECK(futex(&first, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0) == 0 || errno == EAGAIN ||
-              errno == EINTR);
+        CHECK(futex(&first, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0) == 0 || errno == EAGAIN || errno == EINTR);
     return argument;
 }
 
@@ -51,13 +50,12 @@ int main(void)
         moved += result;
         sched_yield();
     }
-    CHECK(futex(&first, FUTEX_CMP_REQUEUE_PRIVATE, 0, (void *)3, &second, 5) == -1 &&
-          errno == EAGAIN);
+    CHECK(futex(&first, FUTEX_CMP_REQUEUE_PRIVATE, 0, (void *)3, &second, 5) == -1 && errno == EAGAIN);
     atomic_store(&first, 1);
     CHECK(futex(&first, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0) == 0);
     /* Adds 1 to the second word, and wakes those who wait there because it was 0 before. */
-    CHECK(futex(&first, FUTEX_WAKE_OP_PRIVATE, 0, (void *)3, &second,
-                FUTEX_OP(FUTEX_OP_ADD, 1, FUTEX_OP_CMP_EQ, 0)) == 3);
+    CHECK(futex(&first, FUTEX_WAKE_OP_PRIVATE, 0, (void *)3, &second, FUTEX_OP(FUTEX_OP_ADD, 1, FUTEX_OP_CMP_EQ, 0)) ==
+          3);
     CHECK(atomic_load(&second) == 1);
     for (int i = 0; i < 3; i++)
         CHECK0(pthread_join(threads[i], NULL));

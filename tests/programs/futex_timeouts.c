@@ -37,19 +37,16 @@ static void *run(void *unused)
         struct timespec start, until;
         clock_gettime(kinds[i].clock, &start);
         until = i == 0 || i == 3 ? (struct timespec){0, 30000000} : later(start, 30);
-        CHECK(syscall(SYS_futex, &word, kinds[i].operation, 0, &until, NULL,
-                      FUTEX_BITSET_MATCH_ANY) == -1 &&
+        CHECK(syscall(SYS_futex, &word, kinds[i].operation, 0, &until, NULL, FUTEX_BITSET_MATCH_ANY) == -1 &&
               errno == ETIMEDOUT);
         long took = elapsed_ms(kinds[i].clock, &start);
         CHECK(took >= 29 && took < 1000);
-        CHECK(syscall(SYS_futex, &word, kinds[i].operation, 1, &until, NULL,
-                      FUTEX_BITSET_MATCH_ANY) == -1 &&
+        CHECK(syscall(SYS_futex, &word, kinds[i].operation, 1, &until, NULL, FUTEX_BITSET_MATCH_ANY) == -1 &&
               errno == EAGAIN);
     }
     struct timespec bad = {0, 2000000000};
     CHECK(syscall(SYS_futex, &word, FUTEX_WAIT, 0, &bad, NULL, 0) == -1 && errno == EINVAL);
-    CHECK(syscall(SYS_futex, (char *)&word + 1, FUTEX_WAIT, 0, NULL, NULL, 0) == -1 &&
-          errno == EINVAL);
+    CHECK(syscall(SYS_futex, (char *)&word + 1, FUTEX_WAIT, 0, NULL, NULL, 0) == -1 && errno == EINVAL);
     CHECK(syscall(SYS_futex, nowhere(), FUTEX_WAIT, 0, NULL, NULL, 0) == -1 && errno == EFAULT);
     return unused;
 }

@@ -14,8 +14,7 @@ static long wait_for(unsigned count, struct timespec *until)
 {
     struct futex_waitv list[3];
     for (unsigned i = 0; i < count; i++)
-        list[i] = (struct futex_waitv){
-            .val = 0, .uaddr = (uintptr_t)&words[i], .flags = FUTEX_32 | FUTEX_PRIVATE_FLAG};
+        list[i] = (struct futex_waitv){.val = 0, .uaddr = (uintptr_t)&words[i], .flags = FUTEX_32 | FUTEX_PRIVATE_FLAG};
     long result = syscall(SYS_futex_waitv, list, count, 0, until, CLOCK_MONOTONIC);
     return result < 0 ? -errno : result;
 }

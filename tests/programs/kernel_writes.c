@@ -43,8 +43,7 @@ int main(void)
         by_thread(round);
         struct iovec parts[2] = {{buffer + 4000, 200}, {buffer + 20000, 300}};
         CHECK(send(pair[0], source, 500, 0) == 500 && readv(pair[1], parts, 2) == 500);
-        CHECK(memcmp(buffer + 4000, source, 200) == 0 &&
-              memcmp(buffer + 20000, source + 200, 300) == 0);
+        CHECK(memcmp(buffer + 4000, source, 200) == 0 && memcmp(buffer + 20000, source + 200, 300) == 0);
         CHECK(buffer[4200] == round && buffer[3999] == round);
         by_thread(round);
         struct stat *status = (struct stat *)(buffer + 4096 - 64);

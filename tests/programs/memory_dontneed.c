@@ -17,8 +17,7 @@ static void *fill(void *argument)
 int main(int argc, char **argv)
 {
     (void)argc;
-    char *memory =
-        mmap(NULL, PAGES * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *memory = mmap(NULL, PAGES * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     CHECK(memory != MAP_FAILED);
     for (int round = 0; round < 5; round++) {
         pthread_t thread;

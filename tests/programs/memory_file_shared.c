@@ -39,11 +39,9 @@ int main(void)
     }
     int status;
     CHECK(waitpid(child, &status, 0) == child && status == 0);
-    CHECK(msync((char *)map, 4 * 4096, MS_SYNC) == 0 && msync((char *)map + 1, 1, MS_SYNC) == -1 &&
-          errno == EINVAL);
+    CHECK(msync((char *)map, 4 * 4096, MS_SYNC) == 0 && msync((char *)map + 1, 1, MS_SYNC) == -1 && errno == EINVAL);
     for (int i = 0; i < 3; i++)
-        CHECK(pread(file, text, 1, i * 4096 + 4095) == 1 && text[0] == 'a' + i &&
-              map[i * 4096] == 'a' + i);
+        CHECK(pread(file, text, 1, i * 4096 + 4095) == 1 && text[0] == 'a' + i && map[i * 4096] == 'a' + i);
     volatile char *again = mmap(NULL, 4096, PROT_READ, MAP_SHARED, file, 4096);
     CHECK(again != MAP_FAILED && again[7] == 'b');
     map[4096 + 7] = 'z';

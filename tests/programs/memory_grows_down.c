@@ -51,8 +51,7 @@ int main(void)
     CHECK0(pthread_attr_setstacksize(&attributes, 1 << 19));
     CHECK0(pthread_create(&thread, &attributes, run, NULL));
     CHECK0(pthread_join(thread, NULL));
-    char *room =
-        mmap(NULL, 64 << 20, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    char *room = mmap(NULL, 64 << 20, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     CHECK(room != MAP_FAILED && munmap(room, 64 << 20) == 0);
     char *top = mmap(room + (32 << 20), 8192, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_FIXED, -1, 0);

@@ -16,8 +16,7 @@ static void *run(void *argument)
 int main(void)
 {
     pthread_t threads[2];
-    map = mmap(NULL, 2 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1,
-               0);
+    map = mmap(NULL, 2 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
     if (map == MAP_FAILED)
         return 77;
     for (long i = 0; i < 2; i++)

@@ -19,11 +19,9 @@ static void *run(void *argument)
 int main(void)
 {
     pthread_t threads[3];
-    map = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
-               0);
+    map = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     CHECK(map != MAP_FAILED);
-    CHECK(madvise((void *)(((unsigned long)map + (2 << 20)) & ~((2ul << 20) - 1)), 8 << 20,
-                  MADV_HUGEPAGE) == 0 ||
+    CHECK(madvise((void *)(((unsigned long)map + (2 << 20)) & ~((2ul << 20) - 1)), 8 << 20, MADV_HUGEPAGE) == 0 ||
           errno == EINVAL);
     for (long i = 0; i < 3; i++)
         CHECK0(pthread_create(&threads[i], NULL, run, (void *)i));

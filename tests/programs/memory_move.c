@@ -47,8 +47,7 @@ int main(void)
     CHECK0(pthread_create(&thread, NULL, run, NULL));
     for (int round = 0; round < 6; round++) {
         pthread_barrier_wait(&barrier);
-        char *room = mmap(NULL, SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
-             *before = place;
+        char *room = mmap(NULL, SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), *before = place;
         char *moved = round == 3 ? mremap(before, SIZE, SIZE, MREMAP_MAYMOVE | 4 /* DONTUNMAP */)
                                  : mremap(before, SIZE, SIZE, MREMAP_MAYMOVE | MREMAP_FIXED, room);
         CHECK(moved != MAP_FAILED && moved != before);

@@ -50,8 +50,7 @@ static void *run(void *unused)
 
 int main(void)
 {
-    static const int protections[] = {PROT_NONE, PROT_READ, PROT_READ | PROT_WRITE,
-                                      PROT_READ | PROT_WRITE | PROT_EXEC};
+    static const int protections[] = {PROT_NONE, PROT_READ, PROT_READ | PROT_WRITE, PROT_READ | PROT_WRITE | PROT_EXEC};
     struct sigaction action = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO};
     pthread_t threads[2];
     page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -17,8 +17,7 @@ static void *fill(void *unused)
     static char page[4096] __attribute__((aligned(4096)));
     for (int i = 0; i < PAGES; i++) {
         struct uffd_msg message;
-        CHECK(read(descriptor, &message, sizeof message) == sizeof message &&
-              message.event == UFFD_EVENT_PAGEFAULT);
+        CHECK(read(descriptor, &message, sizeof message) == sizeof message && message.event == UFFD_EVENT_PAGEFAULT);
         unsigned long address = message.arg.pagefault.address & ~4095ul;
         memset(page, (int)('a' + (address - (unsigned long)area) / 4096), sizeof page);
         struct uffdio_copy copy = {.dst = address, .src = (unsigned long)page, .len = 4096};
@@ -36,8 +35,7 @@ int main(void)
     struct uffdio_api api = {.api = UFFD_API};
     CHECK(ioctl(descriptor, UFFDIO_API, &api) == 0);
     area = mmap(NULL, PAGES * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    struct uffdio_register range = {.range = {(unsigned long)area, PAGES * 4096},
-                                    .mode = UFFDIO_REGISTER_MODE_MISSING};
+    struct uffdio_register range = {.range = {(unsigned long)area, PAGES * 4096}, .mode = UFFDIO_REGISTER_MODE_MISSING};
     CHECK(area != MAP_FAILED && ioctl(descriptor, UFFDIO_REGISTER, &range) == 0);
     CHECK0(pthread_create(&thread, NULL, fill, NULL));
     for (int i = 0; i < PAGES; i++)

@@ -19,8 +19,7 @@ int main(void)
     pthread_t thread;
     int status;
     snprintf(name, sizeof name, "/behaviour-%d", getpid());
-    int named = shm_open(name, O_CREAT | O_EXCL | O_RDWR, 0600),
-        memory = memfd_create("x", MFD_ALLOW_SEALING);
+    int named = shm_open(name, O_CREAT | O_EXCL | O_RDWR, 0600), memory = memfd_create("x", MFD_ALLOW_SEALING);
     CHECK(named >= 0 && memory >= 0 && shm_unlink(name) == 0);
     const int descriptors[] = {named, memory};
     for (int i = 0; i < 2; i++) {
@@ -40,8 +39,8 @@ int main(void)
         printf("%d\n", *(int *)map);
         CHECK(munmap(map, 8192) == 0);
     }
-    CHECK(fcntl(memory, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_WRITE) == 0 &&
-          ftruncate(memory, 0) == -1 && errno == EPERM);
+    CHECK(fcntl(memory, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_WRITE) == 0 && ftruncate(memory, 0) == -1 &&
+          errno == EPERM);
     CHECK(mmap(NULL, 4096, PROT_WRITE, MAP_SHARED, memory, 0) == MAP_FAILED && errno == EPERM);
     return 0;
 }

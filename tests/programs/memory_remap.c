@@ -8,8 +8,7 @@
 int main(void)
 {
     size_t pages = 4;
-    char *memory =
-        mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *memory = mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     CHECK(memory != MAP_FAILED);
     for (size_t i = 0; i < pages; i++)
         memory[i * PAGE] = (char)(i + 1);

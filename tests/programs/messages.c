@@ -23,8 +23,7 @@ static void *run(void *unused)
     for (int i = 0; i < 5; i++) {
         struct message message;
         struct sembuf take = {0, -1, 0}, give = {1, 1, 0};
-        CHECK(msgrcv(queue, &message, sizeof message.value, -5, 0) == sizeof message.value &&
-              message.type == 1 + i);
+        CHECK(msgrcv(queue, &message, sizeof message.value, -5, 0) == sizeof message.value && message.type == 1 + i);
         CHECK(semop(semaphores, &take, 1) == 0 && semop(semaphores, &give, 1) == 0);
         if (named != (mqd_t)-1) {
             char text[16];
@@ -62,8 +61,7 @@ int main(void)
         pid_t child = fork();
         if (child == 0)
             _exit(semop(semaphores, &(struct sembuf){0, 5, 0}, 1));
-        CHECK(waitpid(child, NULL, 0) == child &&
-              semop(semaphores, &(struct sembuf){2, -1, 0}, 1) == 0);
+        CHECK(waitpid(child, NULL, 0) == child && semop(semaphores, &(struct sembuf){2, -1, 0}, 1) == 0);
         CHECK0(pthread_join(thread, NULL));
     }
     printf("%d\n", semctl(semaphores, 1, GETVAL));

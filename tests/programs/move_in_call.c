@@ -43,8 +43,7 @@ static int wait_by(int which)
         epoll = epoll_create1(0);
         return epoll_wait(epoll, &event, 1, WAIT_MS) == 0 && close(epoll) == 0;
     case 4:
-        return syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 0, &duration, NULL, 0) == -1 &&
-               errno == ETIMEDOUT;
+        return syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 0, &duration, NULL, 0) == -1 && errno == ETIMEDOUT;
     case 5:
         return sigtimedwait(&set, NULL, &duration) == -1 && errno == EAGAIN;
     case 6:

@@ -44,8 +44,7 @@ int main(void)
         CHECK(write(ends[1], "x", 1) == -1);
         _exit(0);
     }
-    CHECK(waitpid(child, &status, 0) == child && WIFSIGNALED(status) &&
-          WTERMSIG(status) == SIGPIPE);
+    CHECK(waitpid(child, &status, 0) == child && WIFSIGNALED(status) && WTERMSIG(status) == SIGPIPE);
     printf("%d bytes, sum %lu\n", done, sum);
     return 0;
 }

@@ -47,15 +47,12 @@ static void *run(void *unused)
     slurp("/proc/self/comm", text, sizeof text);
     printf(", %s", text);
     slurp("/proc/self/maps", text, sizeof text);
-    CHECK(strstr(text, link) && strstr(text, "[stack]") && strstr(text, "[heap]") &&
-          strstr(text, "libc.so.6"));
+    CHECK(strstr(text, link) && strstr(text, "[stack]") && strstr(text, "[heap]") && strstr(text, "libc.so.6"));
     CHECK(!strstr(text, "ld-span"));
     slurp("/proc/self/status", text, sizeof text);
     printf("%d threads, %d tasks, %d descriptors, name %d\n", atoi(strstr(text, "Threads:") + 8),
-           entries("/proc/self/task"), entries("/proc/self/fd") - 1,
-           !strncmp(text, "Name:\tproc_self\n", 16));
-    CHECK(getauxval(AT_PAGESZ) == 4096 && getauxval(AT_PHDR) &&
-          strstr((char *)getauxval(AT_EXECFN), "proc_self"));
+           entries("/proc/self/task"), entries("/proc/self/fd") - 1, !strncmp(text, "Name:\tproc_self\n", 16));
+    CHECK(getauxval(AT_PAGESZ) == 4096 && getauxval(AT_PHDR) && strstr((char *)getauxval(AT_EXECFN), "proc_self"));
     pthread_barrier_wait(&barrier);
     return unused;
 }

@@ -37,8 +37,7 @@ int main(void)
     CHECK0(pthread_join(thread, NULL));
     CHECK(getcwd(directory, sizeof directory));
     CHECK(umask(0) == 027 && getrlimit(RLIMIT_NOFILE, &limit) == 0);
-    CHECK(fstat(50, &first) == 0 && stat("/usr/lib", &second) == 0 &&
-          first.st_ino == second.st_ino);
+    CHECK(fstat(50, &first) == 0 && stat("/usr/lib", &second) == 0 && first.st_ino == second.st_ino);
     CHECK(dup2(opened, 100) == -1 && errno == EBADF);
     printf("%s %d %d %s\n", directory, (int)limit.rlim_cur, (int)limit.rlim_max, getenv("CHANGED"));
     CHECK0(pthread_create(&thread, NULL, alone, NULL));

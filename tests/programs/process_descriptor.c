@@ -26,9 +26,7 @@ int main(void)
 {
     for (int i = 0; i < 2; i++) {
         int descriptor = -1;
-        pid_t child =
-            i ? (pid_t)syscall(SYS_clone, CLONE_PIDFD | SIGCHLD, NULL, &descriptor, NULL, NULL)
-              : fork();
+        pid_t child = i ? (pid_t)syscall(SYS_clone, CLONE_PIDFD | SIGCHLD, NULL, &descriptor, NULL, NULL) : fork();
         if (child == 0)
             for (;;)
                 pause();

@@ -22,8 +22,7 @@ int main(void)
     int status;
     if (geteuid() != 0)
         return 77;
-    struct rlimit limit = {
-        100, 100}; /* as memcached does; the monitor's descriptors have to fit as well */
+    struct rlimit limit = {100, 100}; /* as memcached does; the monitor's descriptors have to fit as well */
     CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
     CHECK(setresgid(65534, 65534, 65534) == 0 && setresuid(65534, 65534, 65534) == 0);
     for (int i = 0; i < 3; i++)

@@ -14,8 +14,7 @@ static void *run(void *unused)
     pthread_barrier_wait(&barrier);
     uid_t real, effective, saved;
     CHECK(getresuid(&real, &effective, &saved) == 0);
-    printf("%d %d %d, group %d, %d groups, %s\n", real, effective, saved, getegid(),
-           getgroups(0, NULL),
+    printf("%d %d %d, group %d, %d groups, %s\n", real, effective, saved, getegid(), getgroups(0, NULL),
            access("/root/x", F_OK) == -1 && errno == EACCES ? "may not" : "may");
     return unused;
 }
@@ -30,8 +29,7 @@ int main(void)
     for (int i = 0; i < 3; i++)
         CHECK0(pthread_create(&threads[i], NULL, run, NULL));
     pthread_barrier_wait(&barrier);
-    CHECK(setgroups(2, groups) == 0 && setresgid(1001, 1002, 1003) == 0 &&
-          setresuid(2001, 2002, 2003) == 0);
+    CHECK(setgroups(2, groups) == 0 && setresgid(1001, 1002, 1003) == 0 && setresuid(2001, 2002, 2003) == 0);
     CHECK(setuid(0) == -1 && errno == EPERM && seteuid(2003) == 0 && geteuid() == 2003);
     pthread_barrier_wait(&barrier);
     for (int i = 0; i < 3; i++)

@@ -31,8 +31,7 @@ int main(void)
     CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status));
     if (WEXITSTATUS(status) == 77)
         return 77;
-    CHECK(WEXITSTATUS(status) == 0 && gethostname(name, sizeof name) == 0 &&
-          strcmp(name, before) == 0);
+    CHECK(WEXITSTATUS(status) == 0 && gethostname(name, sizeof name) == 0 && strcmp(name, before) == 0);
     puts("elsewhere");
     return 0;
 }

@@ -28,8 +28,7 @@ int main(void)
     };
     struct sock_fprog program = {4, filter};
     pthread_t thread;
-    CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-          prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0);
+    CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0);
     run(NULL);
     CHECK0(pthread_create(&thread, NULL, run, NULL));
     CHECK0(pthread_join(thread, NULL));

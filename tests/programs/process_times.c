@@ -28,8 +28,8 @@ static long usage_ms(int who)
 {
     struct rusage usage;
     CHECK(getrusage(who, &usage) == 0);
-    return usage.ru_utime.tv_sec * 1000 + usage.ru_utime.tv_usec / 1000 +
-           usage.ru_stime.tv_sec * 1000 + usage.ru_stime.tv_usec / 1000;
+    return usage.ru_utime.tv_sec * 1000 + usage.ru_utime.tv_usec / 1000 + usage.ru_stime.tv_sec * 1000 +
+           usage.ru_stime.tv_usec / 1000;
 }
 
 int main(void)

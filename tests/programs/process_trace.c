@@ -39,8 +39,7 @@ int main(void)
     struct user_regs_struct registers;
     CHECK(ptrace(PTRACE_GETREGS, child, 0, &registers) == 0 && registers.rbx == 0x77);
     registers.rbx = 3;
-    CHECK(ptrace(PTRACE_SETREGS, child, 0, &registers) == 0 &&
-          ptrace(PTRACE_CONT, child, 0, 0) == 0);
+    CHECK(ptrace(PTRACE_SETREGS, child, 0, &registers) == 0 && ptrace(PTRACE_CONT, child, 0, 0) == 0);
     status = wait_for(child, 0);
     CHECK(WIFEXITED(status));
     printf("%d\n", WEXITSTATUS(status));

@@ -41,8 +41,7 @@ int main(void)
     for (int i = 0; i < OFTEN; i++) {
         CHECK(red_zone_count(SYS_getpid, 0, 0, 0) == 16);
         CHECK(red_zone_count(SYS_getcwd, (long)buffer, sizeof buffer, 0) == 16);
-        CHECK(red_zone_count(SYS_readlink, (long)"/proc/self/exe", (long)buffer, sizeof buffer) ==
-              16);
+        CHECK(red_zone_count(SYS_readlink, (long)"/proc/self/exe", (long)buffer, sizeof buffer) == 16);
         CHECK(red_zone_count(SYS_read, -1, (long)buffer, 1) == 16);
         CHECK(red_zone_count(100000, 0, 0, 0) == 16);
         CHECK(red_zone_count(SYS_sched_yield, 0, 0, 0) == 16);

@@ -18,8 +18,7 @@ static void handler(int signal, siginfo_t *info, void *context)
 
 int main(void)
 {
-    struct sigaction action = {.sa_sigaction = handler,
-                               .sa_flags = SA_SIGINFO | SA_RESTART | SA_NOCLDSTOP};
+    struct sigaction action = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO | SA_RESTART | SA_NOCLDSTOP};
     CHECK(sigaction(SIGCHLD, &action, NULL) == 0);
     for (int i = 0; i < 3; i++) {
         pid_t child = fork();

@@ -17,8 +17,7 @@ static void *run(void *unused)
         CHECK(poll(&wait, 1, -1) == 1 && wait.revents == POLLIN);
         CHECK(read(descriptor, &info, sizeof info) == sizeof info);
         CHECK((pid_t)info.ssi_pid == getpid());
-        printf("%s %d\n", info.ssi_signo == (unsigned)SIGRTMIN ? "RTMIN" : "USR1",
-               (int)info.ssi_int);
+        printf("%s %d\n", info.ssi_signo == (unsigned)SIGRTMIN ? "RTMIN" : "USR1", (int)info.ssi_int);
         taken++;
     }
     return unused;

@@ -29,8 +29,7 @@ static void *run(void *unused)
         __asm__ volatile("pause");
     CHECK(told == gettid() && descriptor == ends[0] && band & POLLIN);
     char byte;
-    CHECK(read(ends[0], &byte, 1) == 1 && byte == 'x' && read(ends[0], &byte, 1) == -1 &&
-          errno == EAGAIN);
+    CHECK(read(ends[0], &byte, 1) == 1 && byte == 'x' && read(ends[0], &byte, 1) == -1 && errno == EAGAIN);
     return unused;
 }
 
@@ -38,8 +37,7 @@ int main(void)
 {
     struct sigaction action = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO};
     pthread_t thread;
-    CHECK(sigaction(SIGRTMIN, &action, NULL) == 0 &&
-          socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
+    CHECK(sigaction(SIGRTMIN, &action, NULL) == 0 && socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
     CHECK0(pthread_create(&thread, NULL, run, NULL));
     while (!ready)
         usleep(1000);

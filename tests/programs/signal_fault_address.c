@@ -22,8 +22,7 @@ static void handler(int signal, siginfo_t *info, void *opaque)
     if (code == SEGV_ACCERR)
         CHECK(mprotect(page, 4096, PROT_READ | PROT_WRITE) == 0);
     else
-        CHECK(mmap(page, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
-                   0) == page);
+        CHECK(mmap(page, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == page);
 }
 
 int main(void)

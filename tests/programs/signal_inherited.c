@@ -23,8 +23,7 @@ static const char *describe(int signal)
              action.sa_handler == SIG_DFL   ? "default"
              : action.sa_handler == SIG_IGN ? "ignored"
                                             : "handled",
-             sigismember(&mask, signal) ? "blocked" : "open",
-             sigismember(&pending, signal) ? "pending" : "none");
+             sigismember(&mask, signal) ? "blocked" : "open", sigismember(&pending, signal) ? "pending" : "none");
     return text;
 }
 

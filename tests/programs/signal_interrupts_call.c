@@ -41,8 +41,7 @@ int main(void)
     CHECK(setitimer(ITIMER_REAL, &soon, NULL) == 0);
     CHECK(read(ends[0], &byte, 1) == 1 && byte == 'x' && alarms == 3);
     CHECK(setitimer(ITIMER_REAL, &soon, NULL) == 0);
-    CHECK(nanosleep(&(struct timespec){30, 0}, NULL) == -1 && errno == EINTR &&
-          alarms == 4); /* never restarted */
+    CHECK(nanosleep(&(struct timespec){30, 0}, NULL) == -1 && errno == EINTR && alarms == 4); /* never restarted */
     printf("%d\n", alarms);
     return 0;
 }

@@ -23,8 +23,7 @@ int main(void)
         __asm__ volatile("pause");
     CHECK(sleep(10) >= 9);
     CHECK(setitimer(ITIMER_REAL, &off, &old) == 0 && old.it_interval.tv_usec == 10000);
-    CHECK(setitimer(ITIMER_PROF, &every, NULL) == 0 &&
-          setitimer(ITIMER_VIRTUAL, &every, NULL) == 0);
+    CHECK(setitimer(ITIMER_PROF, &every, NULL) == 0 && setitimer(ITIMER_VIRTUAL, &every, NULL) == 0);
     while (hits[SIGPROF] < 3 || hits[SIGVTALRM] < 3)
         __asm__ volatile("pause");
     CHECK(setitimer(ITIMER_PROF, &off, NULL) == 0 && setitimer(ITIMER_VIRTUAL, &off, NULL) == 0);

@@ -35,8 +35,7 @@ int main(void)
     alternate_size = 65536;
     alternate = malloc(alternate_size);
     stack_t stack = {.ss_sp = alternate, .ss_size = alternate_size}, seen;
-    CHECK(alternate != NULL && sigaltstack(&stack, NULL) == 0 &&
-          sigaction(SIGSEGV, &action, NULL) == 0);
+    CHECK(alternate != NULL && sigaltstack(&stack, NULL) == 0 && sigaction(SIGSEGV, &action, NULL) == 0);
     struct rlimit limit;
     CHECK(getrlimit(RLIMIT_STACK, &limit) == 0);
     if (limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur > 64ul << 20)
@@ -46,8 +45,7 @@ int main(void)
         if (sigsetjmp(back, 1) == 0)
             descend(&start);
         CHECK(overflows == i + 1);
-        CHECK(sigaltstack(NULL, &seen) == 0 && seen.ss_sp == alternate &&
-              !(seen.ss_flags & SS_ONSTACK));
+        CHECK(sigaltstack(NULL, &seen) == 0 && seen.ss_sp == alternate && !(seen.ss_flags & SS_ONSTACK));
     }
     printf("%d\n", overflows);
     return 0;

@@ -16,8 +16,7 @@ static void handler(int signal)
 static void *run(void *unused)
 {
     sigset_t pending;
-    CHECK(sigpending(&pending) == 0 && sigismember(&pending, SIGUSR1) &&
-          !sigismember(&pending, SIGUSR2));
+    CHECK(sigpending(&pending) == 0 && sigismember(&pending, SIGUSR1) && !sigismember(&pending, SIGUSR2));
     CHECK(raise(SIGHUP) == 0 && raise(SIGSEGV) == 0 && sigpending(&pending) == 0);
     CHECK(sigismember(&pending, SIGHUP) && sigismember(&pending, SIGSEGV));
     return unused;
@@ -37,8 +36,7 @@ int main(void)
     CHECK0(pthread_create(&thread, NULL, run, NULL));
     CHECK0(pthread_join(thread, NULL));
     CHECK(raise(SIGUSR2) == 0 && sigpending(&pending) == 0);
-    CHECK(sigismember(&pending, SIGUSR1) && sigismember(&pending, SIGUSR2) &&
-          !sigismember(&pending, SIGHUP));
+    CHECK(sigismember(&pending, SIGUSR1) && sigismember(&pending, SIGUSR2) && !sigismember(&pending, SIGHUP));
     CHECK0(pthread_sigmask(SIG_UNBLOCK, &all, NULL));
     printf("%d\n", hits);
     return 0;

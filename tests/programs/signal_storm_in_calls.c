@@ -1,4 +1,5 @@
-/* Signals hit a thread that makes one call after the other, before, in and after them: no register of its own changes. */
+/* Signals hit a thread that makes one call after the other, before, in and after them: no register of its own changes.
+ */
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>

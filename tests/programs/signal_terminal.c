@@ -70,8 +70,7 @@ int main(void)
         else
             CHECK(write(master, i == 0 ? "\003" : i == 1 ? "\034" : "\032", 1) == 1);
     }
-    CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) &&
-          WEXITSTATUS(status) == SIGTSTP);
+    CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == SIGTSTP);
     puts("all keys");
     return 0;
 }

@@ -39,8 +39,7 @@ static timer_t start(struct sigevent *event, long every_ns)
     timer_t timer;
     struct itimerspec when = {.it_value = {0, every_ns}, .it_interval = {0, every_ns}};
     event->sigev_value.sival_int = 7;
-    CHECK(timer_create(CLOCK_MONOTONIC, event, &timer) == 0 &&
-          timer_settime(timer, 0, &when, NULL) == 0);
+    CHECK(timer_create(CLOCK_MONOTONIC, event, &timer) == 0 && timer_settime(timer, 0, &when, NULL) == 0);
     return timer;
 }
 

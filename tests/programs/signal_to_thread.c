@@ -48,8 +48,7 @@ int main(void)
     struct sigaction action = {.sa_handler = handler};
     sigset_t set;
     pthread_t threads[2];
-    CHECK(sigaction(SIGUSR1, &action, NULL) == 0 && sem_init(&ready, 0, 0) == 0 &&
-          sem_init(&handled, 0, 0) == 0);
+    CHECK(sigaction(SIGUSR1, &action, NULL) == 0 && sem_init(&ready, 0, 0) == 0 && sem_init(&handled, 0, 0) == 0);
     CHECK0(pthread_create(&threads[0], NULL, compute, NULL));
     sigemptyset(&set);
     sigaddset(&set, SIGUSR1);
@@ -68,8 +67,7 @@ int main(void)
     void *first, *second;
     CHECK0(pthread_join(threads[0], &first));
     CHECK0(pthread_join(threads[1], &second));
-    CHECK((long)first == 10 &&
-          (long)second >= 10); /* the last one may have come too late for a handler */
+    CHECK((long)first == 10 && (long)second >= 10); /* the last one may have come too late for a handler */
     puts("10 each");
     return 0;
 }

@@ -11,8 +11,7 @@ static _Atomic int stop;
 static void handler(int signal)
 {
     (void)signal;
-    __asm__ volatile("pxor %%xmm0, %%xmm0\n\tpxor %%xmm5, %%xmm5\n\tpxor %%xmm15, %%xmm15" ::
-                         : "xmm0", "xmm5", "xmm15");
+    __asm__ volatile("pxor %%xmm0, %%xmm0\n\tpxor %%xmm5, %%xmm5\n\tpxor %%xmm15, %%xmm15" ::: "xmm0", "xmm5", "xmm15");
     hits++;
 }
 

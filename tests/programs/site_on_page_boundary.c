@@ -7,8 +7,7 @@
 static void boundary_check(int protection)
 {
     static const unsigned char code[] = {0xb8, SYS_getppid, 0, 0, 0, 0x0f, 0x05, 0xc3};
-    unsigned char *pages =
-        mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    unsigned char *pages = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     CHECK(pages != MAP_FAILED);
     /* All the ways in which these bytes can lie across the boundary. */
     for (unsigned before = 1; before < sizeof code; before++) {

@@ -46,8 +46,7 @@ static void *ask(void *unused)
     for (int i = 0; i < 50; i++) {
         int length = snprintf(text, sizeof text, "message %d", i);
         char back[64];
-        CHECK(send(fd, text, (size_t)length, 0) == length &&
-              recv(fd, back, (size_t)length, MSG_WAITALL) == length);
+        CHECK(send(fd, text, (size_t)length, 0) == length && recv(fd, back, (size_t)length, MSG_WAITALL) == length);
         CHECK(memcmp(text, back, (size_t)length) == 0);
     }
     pthread_t thread;
@@ -65,8 +64,7 @@ int main(void)
 {
     pthread_t threads[2];
     socklen_t size = sizeof address;
-    address =
-        (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    address = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     listener = socket(AF_INET, SOCK_STREAM, 0);
     CHECK(bind(listener, (struct sockaddr *)&address, size) == 0 && listen(listener, 5) == 0 &&
           getsockname(listener, (struct sockaddr *)&address, &size) == 0);

@@ -24,14 +24,13 @@ static void *run(void *unused)
     CHECK(send(ends[1], "first", 5, 0) == 5 && send(ends[1], "second", 6, 0) == 6);
     CHECK(recv(ends[0], text, 3, MSG_PEEK | MSG_TRUNC) == 5 && recv(ends[0], text, 3, 0) == 3 &&
           recv(ends[0], text, sizeof text, 0) == 6);
-    CHECK(fcntl(ends[0], F_SETFL, O_NONBLOCK) == 0 && recv(ends[0], text, 1, 0) == -1 &&
-          errno == EAGAIN);
+    CHECK(fcntl(ends[0], F_SETFL, O_NONBLOCK) == 0 && recv(ends[0], text, 1, 0) == -1 && errno == EAGAIN);
     struct sockaddr_un name = {.sun_family = AF_UNIX};
     int length = snprintf(name.sun_path + 1, sizeof name.sun_path - 1, "behaviour-%d", gettid());
     socklen_t bytes = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length);
     int server = socket(AF_UNIX, SOCK_DGRAM, 0), client = socket(AF_UNIX, SOCK_DGRAM, 0);
-    CHECK(bind(server, (struct sockaddr *)&name, bytes) == 0 &&
-          bind(client, (struct sockaddr *)&name, bytes) == -1 && errno == EADDRINUSE);
+    CHECK(bind(server, (struct sockaddr *)&name, bytes) == 0 && bind(client, (struct sockaddr *)&name, bytes) == -1 &&
+          errno == EADDRINUSE);
     CHECK(sendto(client, "hello", 5, 0, (struct sockaddr *)&name, bytes) == 5 &&
           recv(server, text, sizeof text, 0) == 5);
     struct sockaddr_in address = {
@@ -42,8 +41,7 @@ static void *run(void *unused)
     struct pollfd wait = {fd, POLLOUT, 0};
     CHECK(poll(&wait, 1, 1000) == 1);
     size = sizeof error;
-    CHECK(getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 &&
-          (error == ECONNREFUSED || error == 0));
+    CHECK(getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && (error == ECONNREFUSED || error == 0));
     CHECK(getpeername(fd, (struct sockaddr *)&address, &size) == -1 && errno == ENOTCONN);
     for (int i = 0; i < 2; i++)
         close(ends[i]);

@@ -28,17 +28,15 @@ static void *run(void *unused)
     CHECK0(posix_spawnattr_setsigmask(&attributes, &set));
     CHECK0(posix_spawnattr_setpgroup(&attributes, 0));
     CHECK0(posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP));
-    char *arguments[] = {
-        "sh", "-c",
-        "pwd; grep SigBlk /proc/$$/status; ps -o pgid= -p $$ | grep -q \" *$$\\$\" || cut -d' ' "
-        "-f5 /proc/$$/stat | grep -qx $$ && echo leader; cat",
-        NULL};
+    char *arguments[] = {"sh", "-c",
+                         "pwd; grep SigBlk /proc/$$/status; ps -o pgid= -p $$ | grep -q \" *$$\\$\" || cut -d' ' "
+                         "-f5 /proc/$$/stat | grep -qx $$ && echo leader; cat",
+                         NULL};
     pid_t child;
     CHECK0(posix_spawn(&child, "/bin/sh", &actions, &attributes, arguments, environ));
     close(ends[1]);
     size_t used = 0;
-    for (ssize_t got; (got = read(ends[0], text + used, sizeof text - 1 - used)) > 0;
-         used += (size_t)got)
+    for (ssize_t got; (got = read(ends[0], text + used, sizeof text - 1 - used)) > 0; used += (size_t)got)
         ;
     text[used] = 0;
     fputs(text, stdout);

@@ -7,9 +7,7 @@
 
 int main(void)
 {
-    char *const none[] = {"none", NULL}, *const words[] = {"sh", "-c",
-                                                           "read line; echo \"got $line\"; exit 3",
-                                                           NULL};
+    char *const none[] = {"none", NULL}, *const words[] = {"sh", "-c", "read line; echo \"got $line\"; exit 3", NULL};
     char *const environment[] = {"PATH=/bin:/usr/bin", NULL};
     pid_t child;
     CHECK(posix_spawn(&child, "/nowhere/none", NULL, NULL, none, environment) == ENOENT);

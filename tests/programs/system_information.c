@@ -16,8 +16,7 @@ static void *run(void *unused)
     char host[256];
     unsigned char random[64] = {0};
     int different = 0;
-    CHECK(uname(&names) == 0 && strcmp(names.sysname, "Linux") == 0 &&
-          strcmp(names.machine, "x86_64") == 0);
+    CHECK(uname(&names) == 0 && strcmp(names.sysname, "Linux") == 0 && strcmp(names.machine, "x86_64") == 0);
     CHECK(gethostname(host, sizeof host) == 0 && strcmp(host, names.nodename) == 0);
     CHECK(sysinfo(&information) == 0 && information.totalram > 0 && information.uptime > 0);
     CHECK(getrandom(random, sizeof random, 0) == sizeof random);

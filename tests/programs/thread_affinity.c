@@ -1,4 +1,5 @@
-/* A thread runs where its mask says: after sched_setaffinity, also by another thread, after a signal, and from its start. */
+/* A thread runs where its mask says: after sched_setaffinity, also by another thread, after a signal, and from its
+ * start. */
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>

@@ -36,14 +36,12 @@ int main(void)
     void *result;
     struct timespec past = {1, 0};
     sem_init(&ended, 0, 0);
-    own_stack =
-        mmap(NULL, 1 << 18, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+    own_stack = mmap(NULL, 1 << 18, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
     CHECK0(pthread_attr_init(&attributes));
     CHECK0(pthread_attr_setstacksize(&attributes, 1 << 17));
     CHECK0(pthread_attr_setguardsize(&attributes, 8000));
     CHECK0(pthread_create(&thread, &attributes, show, NULL));
-    CHECK(pthread_tryjoin_np(thread, &result) == EBUSY &&
-          pthread_timedjoin_np(thread, &result, &past) == ETIMEDOUT);
+    CHECK(pthread_tryjoin_np(thread, &result) == EBUSY && pthread_timedjoin_np(thread, &result, &past) == ETIMEDOUT);
     CHECK0(pthread_join(thread, &result));
     CHECK0(pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED));
     CHECK0(pthread_create(&thread, &attributes, show, NULL));

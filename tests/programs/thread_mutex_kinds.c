@@ -22,8 +22,7 @@ static void *run(void *unused)
     clock_gettime(CLOCK_REALTIME, &soon);
     soon.tv_sec += soon.tv_nsec > 950000000;
     soon.tv_nsec = (soon.tv_nsec + 50000000) % 1000000000;
-    CHECK(pthread_mutex_trylock(&plain) == EBUSY &&
-          pthread_mutex_timedlock(&plain, &soon) == ETIMEDOUT);
+    CHECK(pthread_mutex_trylock(&plain) == EBUSY && pthread_mutex_timedlock(&plain, &soon) == ETIMEDOUT);
     CHECK(pthread_mutex_unlock(&checking) == EPERM);
     for (int i = 0; i < 500; i++) {
         CHECK0(pthread_mutex_lock(&recursive));

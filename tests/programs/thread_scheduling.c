@@ -44,8 +44,7 @@ int main(void)
     cpu_set_t all;
     CHECK(getpriority(PRIO_PROCESS, 0) == 0 && sched_getscheduler(0) == SCHED_OTHER &&
           sched_getaffinity(0, sizeof all, &all) == 0);
-    CHECK(getcpu(&processor, &node) == 0 && CPU_ISSET(processor, &all) &&
-          CPU_ISSET(sched_getcpu(), &all));
+    CHECK(getcpu(&processor, &node) == 0 && CPU_ISSET(processor, &all) && CPU_ISSET(sched_getcpu(), &all));
     puts("as set");
     return 0;
 }

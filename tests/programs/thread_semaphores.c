@@ -39,8 +39,8 @@ int main(void)
     }
     struct timespec soon;
     clock_gettime(CLOCK_MONOTONIC, &soon);
-    CHECK(sem_clockwait(named, CLOCK_MONOTONIC, &soon) == -1 && errno == ETIMEDOUT &&
-          sem_trywait(named) == -1 && errno == EAGAIN);
+    CHECK(sem_clockwait(named, CLOCK_MONOTONIC, &soon) == -1 && errno == ETIMEDOUT && sem_trywait(named) == -1 &&
+          errno == EAGAIN);
     CHECK(sem_getvalue(&ring[0], &value) == 0);
     printf("%d %d\n", sum, value);
     return 0;

@@ -47,7 +47,6 @@ int main(void)
         CHECK0(pthread_create(&threads[i], NULL, run, NULL));
     for (int i = 0; i < 3; i++)
         CHECK0(pthread_join(threads[i], NULL));
-    printf("%ld %d %d %u %lu %lu %lu\n", plain, bytes, words, numbers, longs, (uint64_t)pair,
-           (uint64_t)(pair >> 64));
+    printf("%ld %d %d %u %lu %lu %lu\n", plain, bytes, words, numbers, longs, (uint64_t)pair, (uint64_t)(pair >> 64));
     return 0;
 }

@@ -46,8 +46,7 @@ int main(void)
 {
     int total = 0;
     size_t size = 256 * 1024;
-    char *stack =
-        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+    char *stack = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
     pthread_attr_t attributes;
     pthread_t thread;
     CHECK(stack != MAP_FAILED);

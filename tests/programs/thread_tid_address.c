@@ -22,8 +22,8 @@ static void *run_other(void *unused)
 {
     int *address = NULL;
     CHECK(prctl(PR_GET_TID_ADDRESS, &usual) == 0);
-    CHECK(syscall(SYS_set_tid_address, &word) == gettid() &&
-          prctl(PR_GET_TID_ADDRESS, &address) == 0 && address == &word);
+    CHECK(syscall(SYS_set_tid_address, &word) == gettid() && prctl(PR_GET_TID_ADDRESS, &address) == 0 &&
+          address == &word);
     syscall(SYS_exit, 0);
     return unused;
 }

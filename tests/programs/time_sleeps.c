@@ -31,8 +31,7 @@ static void *run(void *unused)
         later = (struct timespec){later.tv_sec + 1, later.tv_nsec - 1000000000};
     CHECK0(clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &later, NULL));
     clock_gettime(CLOCK_MONOTONIC, &now);
-    CHECK(now.tv_sec > later.tv_sec ||
-          (now.tv_sec == later.tv_sec && now.tv_nsec >= later.tv_nsec));
+    CHECK(now.tv_sec > later.tv_sec || (now.tv_sec == later.tv_sec && now.tv_nsec >= later.tv_nsec));
     CHECK0(clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &later, NULL));
     sleeper = pthread_self();
     sleeping = 1;

@@ -23,13 +23,11 @@ static void *wait_all(void *argument)
     CHECK(waitid(P_PID, (id_t)children[0], &info, WEXITED | WNOWAIT) == 0 && info.si_status == 1 &&
           info.si_code == CLD_EXITED);
     CHECK(waitid(P_PID, (id_t)children[0], &info, WEXITED) == 0 && info.si_pid == children[0]);
-    CHECK(wait4(children[1], &status, 0, &usage) == children[1] && WEXITSTATUS(status) == 2 &&
-          usage.ru_maxrss > 0);
+    CHECK(wait4(children[1], &status, 0, &usage) == children[1] && WEXITSTATUS(status) == 2 && usage.ru_maxrss > 0);
     CHECK(waitpid(0, &status, 0) == children[2] && WEXITSTATUS(status) == 3);
     CHECK(waitpid(-1, &status, WNOHANG) == 0);
     CHECK(kill(children[3], SIGKILL) == 0);
-    CHECK(waitid(P_ALL, 0, &info, WEXITED) == 0 && info.si_code == CLD_KILLED &&
-          info.si_status == SIGKILL);
+    CHECK(waitid(P_ALL, 0, &info, WEXITED) == 0 && info.si_code == CLD_KILLED && info.si_status == SIGKILL);
     CHECK(waitpid(-1, &status, 0) == -1 && errno == ECHILD);
     return NULL;
 }

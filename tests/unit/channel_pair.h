@@ -81,8 +81,7 @@ static void *server_main(void *argument)
     int fd = accept(server->listen_fd, NULL, NULL);
     ck_assert_int_ge(fd, 0);
     ck_assert_int_eq(channel_read_preamble(fd, 2000, &server->preamble), 0);
-    server->result =
-        channel_accept(fd, server->key, server->timeout_ms, &server->channel, server->why);
+    server->result = channel_accept(fd, server->key, server->timeout_ms, &server->channel, server->why);
     return NULL;
 }
 
@@ -106,8 +105,7 @@ static void pair_open(int tls, struct channel **home, struct channel **peer)
     struct server server;
     char why[WIRE_MESSAGE_BYTES] = "";
     server_start(&server, tls ? key : NULL);
-    int result = channel_connect(server.name, WIRE_KIND_SESSION, session_id, tls ? key : NULL, 5000,
-                                 100, home, why);
+    int result = channel_connect(server.name, WIRE_KIND_SESSION, session_id, tls ? key : NULL, 5000, 100, home, why);
     ck_assert_msg(result == 0, "%s", why);
     server_join(&server);
     ck_assert_msg(server.result == 0, "%s", server.why);

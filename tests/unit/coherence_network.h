@@ -16,10 +16,8 @@
 
 static void thread_choose(struct sim *sim, struct sim_thread *thread)
 {
-    unsigned limit =
-        sim_chance(sim, 300) ? sim->shape.pages : 1 + (sim->shape.pages - 1) / 4; /* some are hot */
-    thread->count =
-        sim_chance(sim, sim->shape.span_share) ? 2 + (unsigned)sim_below(sim, SIM_SPAN - 1) : 1;
+    unsigned limit = sim_chance(sim, 300) ? sim->shape.pages : 1 + (sim->shape.pages - 1) / 4; /* some are hot */
+    thread->count = sim_chance(sim, sim->shape.span_share) ? 2 + (unsigned)sim_below(sim, SIM_SPAN - 1) : 1;
     if (thread->count > sim->shape.pages)
         thread->count = sim->shape.pages;
     unsigned first = (unsigned)sim_below(sim, limit);
@@ -57,8 +55,7 @@ static void page_settle(struct sim *sim, unsigned page, const struct sim_page *c
     sim->doubtful[page] = !write;
 }
 
-static void thread_access(struct sim *sim, struct sim_node *node, const struct sim_thread *thread,
-                          unsigned i)
+static void thread_access(struct sim *sim, struct sim_node *node, const struct sim_thread *thread, unsigned i)
 {
     unsigned page = thread->pages[i];
     struct sim_page *copy = &node->pages[page];
@@ -68,20 +65,16 @@ static void thread_access(struct sim *sim, struct sim_node *node, const struct s
     if (sim->doubtful[page])
         page_settle(sim, page, copy, thread->writes[i]);
     uint64_t expected = sim->oracle[page][thread->word];
-    SIM_ASSERT(sim, copy->words[thread->word] == expected,
-               "node %u reads %" PRIu64 " from page %u, not %" PRIu64, node->number,
-               copy->words[thread->word], page, expected);
+    SIM_ASSERT(sim, copy->words[thread->word] == expected, "node %u reads %" PRIu64 " from page %u, not %" PRIu64,
+               node->number, copy->words[thread->word], page, expected);
     uint32_t epoch;
     enum page_state state = coherence_state(node->coherence, page + SIM_FIRST, &epoch);
-    SIM_ASSERT(sim, epoch >= sim->epoch[page], "page %u: epoch %u after %u", page, epoch,
-               sim->epoch[page]);
-    SIM_ASSERT(sim, state >= (thread->writes[i] ? PAGE_MODIFIED : PAGE_SHARED),
-               "page %u is used in state %d", page, state);
+    SIM_ASSERT(sim, epoch >= sim->epoch[page], "page %u: epoch %u after %u", page, epoch, sim->epoch[page]);
+    SIM_ASSERT(sim, state >= (thread->writes[i] ? PAGE_MODIFIED : PAGE_SHARED), "page %u is used in state %d", page,
+               state);
     if (!thread->writes[i])
         return;
-    SIM_ASSERT(sim,
-               sim->writer[page] == node->number || sim->writer[page] == SIM_NODES ||
-                   epoch > sim->epoch[page],
+    SIM_ASSERT(sim, sim->writer[page] == node->number || sim->writer[page] == SIM_NODES || epoch > sim->epoch[page],
                "page %u: written twice in epoch %u", page, epoch);
     SIM_ASSERT(sim, !sim->frozen || node->number == 0, "node %u writes while frozen", node->number);
     sim->writer[page] = node->number;
@@ -116,8 +109,7 @@ static void thread_step(struct sim *sim, unsigned number, unsigned index)
         if (copy->present && (copy->writable || !thread->writes[i]))
             continue;
         if (!copy->mapped) { /* asks home for the mapping, which waits for jobs that change it */
-            if (!sim->job.running || page < sim->job.start || page >= sim->job.end ||
-                sim->job.kind == 'f')
+            if (!sim->job.running || page < sim->job.start || page >= sim->job.end || sim->job.kind == 'f')
                 copy->mapped = true;
             thread_schedule(sim, number, index, 10000 + sim_below(sim, 100000));
             return;
@@ -137,8 +129,7 @@ static void thread_step(struct sim *sim, unsigned number, unsigned index)
     if (sim->now_ns - thread->since_ns > sim->longest_ns)
         sim->longest_ns = sim->now_ns - thread->since_ns;
     SIM_ASSERT(sim, sim->fuzzed || sim->now_ns - thread->since_ns < SIM_WAIT_NS,
-               "node %u waited %" PRIu64 " ns, %u faults", number, sim->now_ns - thread->since_ns,
-               thread->faults);
+               "node %u waited %" PRIu64 " ns, %u faults", number, sim->now_ns - thread->since_ns, thread->faults);
     if (sim_chance(sim, sim->shape.move_share))
         thread_moves(sim, node, thread);
     thread->active = false;
@@ -171,21 +162,17 @@ static void message_deliver(struct sim *sim, unsigned from, unsigned to)
     stream->first = message->next;
     if (stream->first == NULL)
         stream->last = &stream->first;
-    if (sim->fuzzed &&
-        sim_chance(sim, 20)) { /* its small fields become others, and now and then the page */
+    if (sim->fuzzed && sim_chance(sim, 20)) { /* its small fields become others, and now and then the page */
         size_t at = sim_chance(sim, 100) ? 0 : 8 + sim_below(sim, 12);
         message->payload[at] = (uint8_t)(message->payload[at] ^ (1u << sim_below(sim, 3)));
-        if ((message->payload[offsetof(struct wire_page, flags)] & WIRE_PAGE_DATA) &&
-            message->type < WIRE_RANGE_DROP)
+        if ((message->payload[offsetof(struct wire_page, flags)] & WIRE_PAGE_DATA) && message->type < WIRE_RANGE_DROP)
             message->bytes = sizeof message->payload;
     }
     sim->in_call = to + 1;
-    int result = coherence_message(sim->nodes[to].coherence, from, message->type, message->payload,
-                                   message->bytes);
+    int result = coherence_message(sim->nodes[to].coherence, from, message->type, message->payload, message->bytes);
     sim->refused |= result == -EPROTO;
     SIM_ASSERT(sim, result == 0 || (sim->fuzzed && sim->refused),
-               "message of type %u from node %u to node %u is refused: %d", message->type, from, to,
-               result);
+               "message of type %u from node %u to node %u is refused: %d", message->type, from, to, result);
     sim->messages++;
     free(message);
     node_tick(sim, &sim->nodes[to]);
@@ -271,15 +258,12 @@ static void sim_check_waits(struct sim *sim)
             continue;
         coherence_check(sim->nodes[i].coherence);
         if (coherence_oldest_wait(sim->nodes[i].coherence, &page, &since_ns, &waits_for))
-            SIM_ASSERT(sim, sim->now_ns - since_ns < SIM_WAIT_NS,
-                       "node %u waits for %u, page %" PRId64, i, waits_for,
+            SIM_ASSERT(sim, sim->now_ns - since_ns < SIM_WAIT_NS, "node %u waits for %u, page %" PRId64, i, waits_for,
                        (int64_t)(page - SIM_FIRST));
         for (unsigned t = 0; t < sim->shape.threads; t++)
-            SIM_ASSERT(sim,
-                       !sim->nodes[i].threads[t].active ||
-                           sim->now_ns - sim->nodes[i].threads[t].since_ns < SIM_WAIT_NS,
-                       "thread %u of node %u waits for page %d", t, i,
-                       sim->nodes[i].threads[t].blocked);
+            SIM_ASSERT(
+                sim, !sim->nodes[i].threads[t].active || sim->now_ns - sim->nodes[i].threads[t].since_ns < SIM_WAIT_NS,
+                "thread %u of node %u waits for page %d", t, i, sim->nodes[i].threads[t].blocked);
     }
 }
 
@@ -344,8 +328,7 @@ static void sim_rest(struct sim *sim)
         SIM_ASSERT(sim, !coherence_oldest_wait(node->coherence, &page, &since_ns, &waits_for),
                    "node %u waits for page %" PRId64 " for ever", i, (int64_t)(page - SIM_FIRST));
         for (unsigned t = 0; t < sim->shape.threads; t++) {
-            SIM_ASSERT(sim, !node->threads[t].active,
-                       "thread %u of node %u waits for page %d for ever", t, i,
+            SIM_ASSERT(sim, !node->threads[t].active, "thread %u of node %u waits for page %d for ever", t, i,
                        node->threads[t].blocked);
             thread_schedule(sim, i, t, sim_below(sim, 10000));
         }

@@ -1,5 +1,6 @@
 /*
- * The operations of a simulated node, as runtime/coherence.h asks for them: pages that are bytes, messages that are delayed.
+ * The operations of a simulated node, as runtime/coherence.h asks for them: pages that are bytes, messages that are
+ * delayed.
  */
 #ifndef COHERENCE_OPERATIONS_H
 #define COHERENCE_OPERATIONS_H
@@ -14,8 +15,7 @@ static struct sim_page *sim_page(struct sim_node *node, uint64_t page)
     SIM_ASSERT(node->sim, known || node->sim->fuzzed, "page %" PRIx64, page);
     if (!known)
         return &node->other;
-    SIM_ASSERT(node->sim, node->sim->in_call == node->number + 1,
-               "operation of node %u out of turn", node->number);
+    SIM_ASSERT(node->sim, node->sim->in_call == node->number + 1, "operation of node %u out of turn", node->number);
     return &node->pages[page - SIM_FIRST];
 }
 
@@ -29,8 +29,7 @@ static void operation_wake(void *context, uint64_t number)
         if (node->threads[i].blocked != page)
             continue;
         node->threads[i].blocked = -1;
-        thread_schedule(sim, node->number, i,
-                        sim_chance(sim, 100) ? sim_below(sim, 100000) : sim_below(sim, 3000));
+        thread_schedule(sim, node->number, i, sim_chance(sim, 100) ? sim_below(sim, 100000) : sim_below(sim, 3000));
     }
 }
 
@@ -41,20 +40,17 @@ static void sim_check_permission(struct sim *sim, unsigned page)
     unsigned present = 0, writable = 0;
     for (unsigned i = 0; i <= sim->shape.peers; i++) {
         present += sim->nodes[i].alive && sim->nodes[i].pages[page].present;
-        writable += sim->nodes[i].alive && sim->nodes[i].pages[page].present &&
-                    sim->nodes[i].pages[page].writable;
+        writable += sim->nodes[i].alive && sim->nodes[i].pages[page].present && sim->nodes[i].pages[page].writable;
     }
-    SIM_ASSERT(sim, writable == 0 || present == 1, "page %u: %u copies, %u of them writable", page,
-               present, writable);
+    SIM_ASSERT(sim, writable == 0 || present == 1, "page %u: %u copies, %u of them writable", page, present, writable);
 }
 
-static void operation_send(void *context, unsigned to, enum wire_type type,
-                           const struct wire_page *message, const void *data)
+static void operation_send(void *context, unsigned to, enum wire_type type, const struct wire_page *message,
+                           const void *data)
 {
     struct sim_node *node = context;
     struct sim *sim = node->sim;
-    SIM_ASSERT(sim,
-               to <= sim->shape.peers && (node->number == 0) != (to == 0) && sim->nodes[to].alive,
+    SIM_ASSERT(sim, to <= sim->shape.peers && (node->number == 0) != (to == 0) && sim->nodes[to].alive,
                "node %u sends to %u", node->number, to);
     if (sim->alone)
         return;
@@ -83,10 +79,9 @@ static void operation_send(void *context, unsigned to, enum wire_type type,
         stream->last = &stream->first;
     *stream->last = copy;
     stream->last = &copy->next;
-    event_add(sim, (struct sim_event){.at_ns = copy->at_ns,
-                                      .type = EVENT_MESSAGE,
-                                      .node = (uint8_t)node->number,
-                                      .other = (uint8_t)to});
+    event_add(sim,
+              (struct sim_event){
+                  .at_ns = copy->at_ns, .type = EVENT_MESSAGE, .node = (uint8_t)node->number, .other = (uint8_t)to});
 }
 
 static int operation_protect(void *context, uint64_t number)
@@ -102,9 +97,8 @@ static int operation_unprotect(void *context, uint64_t number)
     struct sim_page *page = sim_page(node, number);
     if (!page->mapped)
         return -ENOENT;
-    SIM_ASSERT(node->sim, node->sim->fuzzed || page->present,
-               "node %u unprotects page %" PRIu64 ", which is not there", node->number,
-               number - SIM_FIRST);
+    SIM_ASSERT(node->sim, node->sim->fuzzed || page->present, "node %u unprotects page %" PRIu64 ", which is not there",
+               node->number, number - SIM_FIRST);
     page->writable = true;
     sim_check_permission(node->sim, (unsigned)(number - SIM_FIRST));
     operation_wake(context, number);
@@ -115,8 +109,7 @@ static int operation_install(void *context, uint64_t number, const void *data, b
 {
     struct sim_node *node = context;
     struct sim_page *page = sim_page(node, number);
-    if (page->mapped && !page->present && node->number != 0 &&
-        sim_chance(node->sim, node->sim->shape.gone_share)) {
+    if (page->mapped && !page->present && node->number != 0 && sim_chance(node->sim, node->sim->shape.gone_share)) {
         page->mapped = false;
         node->sim->gone++;
     }
@@ -193,8 +186,7 @@ static void operation_range(void *context, enum wire_type type, const struct wir
         return;
     }
     SIM_ASSERT(sim, node->number != 0 && sim->job.running, "range message without a job");
-    SIM_ASSERT(sim, (type == WIRE_RANGE_PROTECT) == (sim->job.kind == 'p'),
-               "range message of another type");
+    SIM_ASSERT(sim, (type == WIRE_RANGE_PROTECT) == (sim->job.kind == 'p'), "range message of another type");
     SIM_ASSERT(sim,
                range->start >> PAGE_SHIFT == sim->job.start + SIM_FIRST &&
                    range->end >> PAGE_SHIFT == sim->job.end + SIM_FIRST,
@@ -211,9 +203,7 @@ static void sim_check_home(struct sim *sim, unsigned page, bool alone)
     const struct sim_page *home = &sim->nodes[0].pages[page];
     if (sim->fuzzed)
         return;
-    SIM_ASSERT(sim,
-               home->present || coherence_state(sim->nodes[0].coherence, page + SIM_FIRST, NULL) ==
-                                    PAGE_MODIFIED,
+    SIM_ASSERT(sim, home->present || coherence_state(sim->nodes[0].coherence, page + SIM_FIRST, NULL) == PAGE_MODIFIED,
                "page %u is not at home", page);
     for (unsigned i = 0; i < SIM_WORDS && !sim->doubtful[page]; i++) {
         uint64_t value = home->present ? home->words[i] : 0;
@@ -230,8 +220,7 @@ static void operation_done(void *context, void *handle)
 {
     struct sim_node *node = context;
     struct sim *sim = node->sim;
-    SIM_ASSERT(sim, handle == &sim->job && sim->job.running && node->number == 0,
-               "a job is done twice");
+    SIM_ASSERT(sim, handle == &sim->job && sim->job.running && node->number == 0, "a job is done twice");
     for (unsigned i = sim->job.start; i < sim->job.end; i++) {
         switch (sim->job.kind) {
         case 'd':
@@ -246,9 +235,7 @@ static void operation_done(void *context, void *handle)
             break;
         case 'r':
             sim_check_home(sim, i, true);
-            SIM_ASSERT(sim,
-                       sim->fuzzed ||
-                           coherence_state(node->coherence, i + SIM_FIRST, NULL) == PAGE_MODIFIED,
+            SIM_ASSERT(sim, sim->fuzzed || coherence_state(node->coherence, i + SIM_FIRST, NULL) == PAGE_MODIFIED,
                        "page %u is not modified at home", i);
             break;
         case 'f':
@@ -258,8 +245,7 @@ static void operation_done(void *context, void *handle)
     }
     if (sim->job.kind == 'f') {
         sim->frozen = true;
-        event_add(sim, (struct sim_event){.at_ns = sim->now_ns + sim_below(sim, 300000),
-                                          .type = EVENT_THAW});
+        event_add(sim, (struct sim_event){.at_ns = sim->now_ns + sim_below(sim, 300000), .type = EVENT_THAW});
     }
     sim->job.running = false;
     sim->jobs++;

@@ -18,10 +18,9 @@
 
 #define SIM_NODES   6
 #define SIM_PAGES   24
-#define SIM_THREADS 4 /* on each node */
-#define SIM_WORDS   8 /* of a page that are used */
-#define SIM_FIRST                                                                                  \
-    ((SPAN_ZONE_START >> PAGE_SHIFT) + 512 * 7 - SIM_PAGES / 2 - 16) /* across two blocks */
+#define SIM_THREADS 4                                                                /* on each node */
+#define SIM_WORDS   8                                                                /* of a page that are used */
+#define SIM_FIRST   ((SPAN_ZONE_START >> PAGE_SHIFT) + 512 * 7 - SIM_PAGES / 2 - 16) /* across two blocks */
 #define SIM_SPAN    4
 #define SIM_WAIT_NS 400000000ull /* no operation takes longer, in simulated time */
 
@@ -119,18 +118,17 @@ struct sim {
 static _Noreturn void sim_fail(const struct sim *sim, const char *format, ...)
 {
     va_list arguments;
-    fprintf(stderr, "simulation at %" PRIu64 " ns, operation %" PRIu64 ": ", sim->now_ns,
-            sim->operations);
+    fprintf(stderr, "simulation at %" PRIu64 " ns, operation %" PRIu64 ": ", sim->now_ns, sim->operations);
     va_start(arguments, format);
     vfprintf(stderr, format, arguments);
     va_end(arguments);
     fputc('\n', stderr);
     abort();
 }
-#define SIM_ASSERT(sim, condition, ...)                                                            \
-    do {                                                                                           \
-        if (!(condition))                                                                          \
-            sim_fail(sim, __VA_ARGS__);                                                            \
+#define SIM_ASSERT(sim, condition, ...)                                                                                \
+    do {                                                                                                               \
+        if (!(condition))                                                                                              \
+            sim_fail(sim, __VA_ARGS__);                                                                                \
     } while (0)
 
 static uint64_t sim_random(struct sim *sim)
@@ -192,10 +190,9 @@ static struct sim_event event_take(struct sim *sim)
 
 static void thread_schedule(struct sim *sim, unsigned node, unsigned thread, uint64_t in_ns)
 {
-    event_add(sim, (struct sim_event){.at_ns = sim->now_ns + in_ns,
-                                      .type = EVENT_THREAD,
-                                      .node = (uint8_t)node,
-                                      .other = (uint8_t)thread});
+    event_add(sim,
+              (struct sim_event){
+                  .at_ns = sim->now_ns + in_ns, .type = EVENT_THREAD, .node = (uint8_t)node, .other = (uint8_t)thread});
 }
 
 #endif

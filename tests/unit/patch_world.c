@@ -40,8 +40,8 @@ void world_mappings(void)
     while (file && fgets(line, sizeof line, file) && mapping_count < MAPPINGS_MAX) {
         struct mapping *mapping = &mappings[mapping_count];
         memset(mapping, 0, sizeof *mapping);
-        if (sscanf(line, "%lx-%lx %4s %*s %*s %*s %127s", &mapping->start, &mapping->end,
-                   permissions, mapping->path) < 3)
+        if (sscanf(line, "%lx-%lx %4s %*s %*s %*s %127s", &mapping->start, &mapping->end, permissions, mapping->path) <
+            3)
             continue;
         mapping->executable = permissions[2] == 'x';
         if (mapping->path[0] == '/') {
@@ -85,8 +85,8 @@ static int world_write(uint64_t address, const void *bytes, size_t size)
 
 static uint64_t page_at(uint64_t address)
 {
-    void *page = mmap((void *)address, 4096, PROT_READ | PROT_EXEC,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    void *page =
+        mmap((void *)address, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
     return page == MAP_FAILED ? 0 : (uint64_t)page;
 }
 
@@ -134,8 +134,7 @@ void world_start(bool concurrent)
     static const struct patch_operations operations = {
         world_mapping, world_read, world_write, world_stub_page, world_concurrent,
     };
-    struct sigaction action = {.sa_sigaction = trap,
-                               .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
+    struct sigaction action = {.sa_sigaction = trap, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
     told_concurrent = concurrent;
     own_pid = getpid();
     if (memory < 0)

@@ -112,8 +112,7 @@ void pager_protect(uint64_t start, uint64_t end, uint32_t protection, uint64_t n
     protected_++;
     for (unsigned node = 1; node <= PEERS; node++)
         for (unsigned page = 0; page < PAGES; page++)
-            if ((nodes >> node & 1) && OURS + page * PAGE_BYTES >= start &&
-                OURS + page * PAGE_BYTES < end)
+            if ((nodes >> node & 1) && OURS + page * PAGE_BYTES >= start && OURS + page * PAGE_BYTES < end)
                 views[node][page].protection = protection;
 }
 static void pager_begin(void)
@@ -123,8 +122,7 @@ static void pager_begin(void)
 static void pager_begin(void)
 {
     static const struct pager_callbacks callbacks;
-    static const struct pager_configuration configuration = {.node = HOME_NODE,
-                                                             .callbacks = &callbacks};
+    static const struct pager_configuration configuration = {.node = HOME_NODE, .callbacks = &callbacks};
     char why[WIRE_MESSAGE_BYTES];
     ck_assert_msg(pager_start(&configuration, why) == 0, "%s", why);
 }
@@ -138,15 +136,11 @@ static void peers_check(void)
             struct space_mapping mapping;
             if (!view->known)
                 continue;
-            ck_assert_msg(space_lookup(OURS + page * PAGE_BYTES, &mapping), "node %u knows hole %u",
-                          node, page);
-            ck_assert_msg(mapping.nodes >> node & 1, "node %u is not recorded for page %u", node,
-                          page);
+            ck_assert_msg(space_lookup(OURS + page * PAGE_BYTES, &mapping), "node %u knows hole %u", node, page);
+            ck_assert_msg(mapping.nodes >> node & 1, "node %u is not recorded for page %u", node, page);
             ck_assert_msg(mapping.kind != SPACE_PINNED, "node %u knows pinned page %u", node, page);
-            ck_assert_msg((mapping.kind == SPACE_FILE) == (view->kind == WIRE_MAPPING_FILE),
-                          "kind of page %u", page);
-            ck_assert_msg((view->protection & ~mapping.protection) == 0,
-                          "node %u may too much in page %u", node, page);
+            ck_assert_msg((mapping.kind == SPACE_FILE) == (view->kind == WIRE_MAPPING_FILE), "kind of page %u", page);
+            ck_assert_msg((view->protection & ~mapping.protection) == 0, "node %u may too much in page %u", node, page);
         }
 }
 
@@ -235,14 +229,13 @@ static void contents_compare(unsigned page)
 {
     static uint8_t ours[PAGE_BYTES], theirs[PAGE_BYTES];
     bool readable = page_read(OURS + page * PAGE_BYTES, ours);
-    ck_assert_msg(page_read(THEIRS + page * PAGE_BYTES, theirs) == readable,
-                  "page %u is readable: %d", page, readable);
+    ck_assert_msg(page_read(THEIRS + page * PAGE_BYTES, theirs) == readable, "page %u is readable: %d", page, readable);
     if (!readable)
         return;
     if (owners[page].away)
         memcpy(ours, &owners[page].value, sizeof owners[page].value);
-    ck_assert_msg(memcmp(ours, theirs, PAGE_BYTES) == 0, "page %u differs: %lx, %lx", page,
-                  *(uint64_t *)ours, *(uint64_t *)theirs);
+    ck_assert_msg(memcmp(ours, theirs, PAGE_BYTES) == 0, "page %u differs: %lx, %lx", page, *(uint64_t *)ours,
+                  *(uint64_t *)theirs);
 }
 
 static void worlds_compare(void)
@@ -253,19 +246,15 @@ static void worlds_compare(void)
     for (unsigned page = 0; page < PAGES; page++) {
         struct space_mapping mapping;
         const char *permissions = ours.permissions[page];
-        ck_assert_msg(strcmp(permissions, theirs.permissions[page]) == 0,
-                      "page %u is %s, the kernel's %s", page, permissions,
-                      theirs.permissions[page]);
+        ck_assert_msg(strcmp(permissions, theirs.permissions[page]) == 0, "page %u is %s, the kernel's %s", page,
+                      permissions, theirs.permissions[page]);
         bool there = space_lookup(OURS + page * PAGE_BYTES, &mapping);
-        ck_assert_msg(there == (permissions[0] != 0), "page %u: map %d, %s", page, there,
-                      permissions);
+        ck_assert_msg(there == (permissions[0] != 0), "page %u: map %d, %s", page, there, permissions);
         if (!there)
             continue;
-        uint32_t protection = (permissions[0] == 'r' ? PROT_READ : 0) |
-                              (permissions[1] == 'w' ? PROT_WRITE : 0) |
+        uint32_t protection = (permissions[0] == 'r' ? PROT_READ : 0) | (permissions[1] == 'w' ? PROT_WRITE : 0) |
                               (permissions[2] == 'x' ? PROT_EXEC : 0);
-        ck_assert_msg(mapping.protection == protection, "page %u: map %x, %s", page,
-                      mapping.protection, permissions);
+        ck_assert_msg(mapping.protection == protection, "page %u: map %x, %s", page, mapping.protection, permissions);
         contents_compare(page);
     }
     peers_check();

@@ -132,14 +132,12 @@ static struct channel *dial(enum wire_kind kind, const char *id, const struct ch
 
 static void hello_make(struct wire_hello *hello, const char *program)
 {
-    *hello = (struct wire_hello){
-        .magic = WIRE_MAGIC, .version = WIRE_VERSION, .node = 1, .node_count = 2};
+    *hello = (struct wire_hello){.magic = WIRE_MAGIC, .version = WIRE_VERSION, .node = 1, .node_count = 2};
     wire_cpu_probe(&hello->cpu);
     snprintf(hello->program, sizeof hello->program, "%s", program);
 }
 
-static int greet(struct channel *channel, const struct wire_hello *hello,
-                 struct wire_welcome *welcome)
+static int greet(struct channel *channel, const struct wire_hello *hello, struct wire_welcome *welcome)
 {
     if (hello)
         ck_assert_int_eq(channel_send_bytes(channel, hello, sizeof *hello), 0);
@@ -154,15 +152,13 @@ static int greet(struct channel *channel, const struct wire_hello *hello,
 
 /* Opens and greets. The channel when it was let in, with `expected` WIRE_OK. */
 static struct channel *open_and_expect(enum wire_kind kind, const char *id, const char *program,
-                                       const struct channel_key *with, enum wire_status expected,
-                                       const char *word)
+                                       const struct channel_key *with, enum wire_status expected, const char *word)
 {
     struct channel *channel = dial(kind, id, with);
     struct wire_hello hello;
     struct wire_welcome welcome;
     hello_make(&hello, program);
-    ck_assert_int_eq(greet(channel, kind == WIRE_KIND_THREAD ? NULL : &hello, &welcome),
-                     (int)expected);
+    ck_assert_int_eq(greet(channel, kind == WIRE_KIND_THREAD ? NULL : &hello, &welcome), (int)expected);
     if (word)
         ck_assert_msg(strstr(welcome.message, word), "%s", welcome.message);
     if (expected == WIRE_OK)
@@ -234,8 +230,7 @@ START_TEST(test_full)
     open_and_expect(WIRE_KIND_PROBE, "", "program", with, WIRE_REFUSED, "as many sessions");
     channel_close(one);
     usleep(100000);
-    struct channel *three =
-        open_and_expect(WIRE_KIND_SESSION, "three", "program", with, WIRE_OK, NULL);
+    struct channel *three = open_and_expect(WIRE_KIND_SESSION, "three", "program", with, WIRE_OK, NULL);
     channel_close(three);
     channel_close(two); /* which does not notice: the agent ends it */
 }
@@ -261,8 +256,7 @@ START_TEST(test_refusals)
     channel_close(channel);
 
     /* By the preamble alone. */
-    struct wire_preamble preamble = {
-        .magic = WIRE_MAGIC, .version = WIRE_VERSION + 1, .kind = WIRE_KIND_SESSION};
+    struct wire_preamble preamble = {.magic = WIRE_MAGIC, .version = WIRE_VERSION + 1, .kind = WIRE_KIND_SESSION};
     channel = dial(WIRE_KIND_PROBE, "", NULL);
     struct sockaddr_storage address;
     socklen_t size = sizeof address;
@@ -325,8 +319,7 @@ START_TEST(test_slow_client_blocks_nobody)
         fds[i] = socket(address.ss_family, SOCK_STREAM, 0);
         ck_assert_int_eq(connect(fds[i], (struct sockaddr *)&address, size), 0);
         if (i % 3)
-            ck_assert_int_gt(
-                write(fds[i], &preamble, i == 1 ? sizeof preamble : sizeof preamble - 1), 0);
+            ck_assert_int_gt(write(fds[i], &preamble, i == 1 ? sizeof preamble : sizeof preamble - 1), 0);
     }
     int64_t start = now_ms();
     struct channel *one = open_and_expect(WIRE_KIND_SESSION, "one", "program", with, WIRE_OK, NULL);
@@ -382,8 +375,7 @@ static int filtered(int test)
     case 0: /* what a session needs */
         if (pthread_join(thread, &seen) != 0 || !seen)
             return 11;
-        if (pthread_create(&thread, NULL, other_thread, NULL) != 0 ||
-            pthread_join(thread, &seen) != 0 || !seen)
+        if (pthread_create(&thread, NULL, other_thread, NULL) != 0 || pthread_join(thread, &seen) != 0 || !seen)
             return 12;
         if (mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED)
             return 13;
@@ -407,8 +399,7 @@ static int filtered(int test)
             return 16;
         if (syscall(SYS_clone3, NULL, 0) >= 0 || errno != ENOSYS)
             return 17;
-        if (prctl(PR_SET_DUMPABLE, 1) >= 0 || errno != EPERM || unlink("/nowhere") >= 0 ||
-            errno != EPERM)
+        if (prctl(PR_SET_DUMPABLE, 1) >= 0 || errno != EPERM || unlink("/nowhere") >= 0 || errno != EPERM)
             return 18;
         return bind(pair[0], NULL, 0) < 0 && errno == EPERM ? 0 : 19;
     default:

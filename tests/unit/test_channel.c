@@ -39,8 +39,7 @@ static void *send_sizes(void *argument)
         for (unsigned i = 0; i < SIZE_COUNT; i++) {
             fill(bytes, sizes[i], i + round);
             size_t first = sizes[i] / 3;
-            struct iovec pieces[] = {
-                {bytes, first}, {bytes + first, 0}, {bytes + first, sizes[i] - first}};
+            struct iovec pieces[] = {{bytes, first}, {bytes + first, 0}, {bytes + first, sizes[i] - first}};
             ck_assert_int_eq(channel_send(argument, (enum wire_type)(i + 1), pieces, 3), 0);
         }
     }
@@ -107,8 +106,7 @@ START_TEST(test_too_large_to_send)
     struct channel *home, *peer;
     pair_open(_i, &home, &peer);
     uint8_t *bytes = calloc(1, WIRE_FRAME_BYTES_MAX + 1);
-    struct iovec one = {bytes, WIRE_FRAME_BYTES_MAX + 1},
-                 two[] = {{bytes, WIRE_FRAME_BYTES_MAX}, {bytes, 1}};
+    struct iovec one = {bytes, WIRE_FRAME_BYTES_MAX + 1}, two[] = {{bytes, WIRE_FRAME_BYTES_MAX}, {bytes, 1}};
     struct iovec many[17] = {{bytes, 1}};
     ck_assert_int_eq(channel_send(home, WIRE_CALL, &one, 1), -EMSGSIZE);
     ck_assert_int_eq(channel_send(home, WIRE_CALL, two, 2), -EMSGSIZE);
@@ -237,8 +235,7 @@ START_TEST(test_closed_peer)
     /* No SIGPIPE, and an error at the latest when the reset has arrived. */
     int result = 0;
     for (int i = 0; i < 100 && result == 0; i++) {
-        result = _i ? channel_queue(peer, WIRE_CALL, &piece, 1)
-                    : channel_send(peer, WIRE_CALL, &piece, 1);
+        result = _i ? channel_queue(peer, WIRE_CALL, &piece, 1) : channel_send(peer, WIRE_CALL, &piece, 1);
         usleep(1000);
     }
     ck_assert_int_eq(result, -EPIPE);

@@ -6,18 +6,16 @@
 
 /* ---- keys ---- */
 
-static void try_keys(const struct channel_key *at_server, const struct channel_key *at_client,
-                     const char *client_word, const char *server_word)
+static void try_keys(const struct channel_key *at_server, const struct channel_key *at_client, const char *client_word,
+                     const char *server_word)
 {
     struct server server;
     struct channel *channel;
     char why[WIRE_MESSAGE_BYTES] = "";
     server_start(&server, at_server);
     int64_t start = now_ms();
-    int result = channel_connect(server.name, WIRE_KIND_PROBE, session_id, at_client, 3000, 0,
-                                 &channel, why);
-    if (result == 0 &&
-        at_server != at_client) { /* TLS 1.3: the client may learn only when it reads */
+    int result = channel_connect(server.name, WIRE_KIND_PROBE, session_id, at_client, 3000, 0, &channel, why);
+    if (result == 0 && at_server != at_client) { /* TLS 1.3: the client may learn only when it reads */
         char byte;
         result = channel_receive_bytes(channel, &byte, 1, 3000);
         channel_close(channel);
@@ -43,8 +41,7 @@ static void *answer_in_clear(void *argument)
     struct pollfd pollfd = {.fd = server->listen_fd, .events = POLLIN};
     ck_assert_int_eq(poll(&pollfd, 1, 5000), 1);
     int fd = accept(server->listen_fd, NULL, NULL);
-    struct wire_welcome welcome = {
-        .magic = WIRE_MAGIC, .version = WIRE_VERSION, .status = WIRE_REFUSED};
+    struct wire_welcome welcome = {.magic = WIRE_MAGIC, .version = WIRE_VERSION, .status = WIRE_REFUSED};
     ck_assert_int_eq(channel_read_preamble(fd, 2000, &server->preamble), 0);
     ck_assert_int_eq(send(fd, &welcome, sizeof welcome, 0), (ssize_t)sizeof welcome);
     char byte;
@@ -61,8 +58,7 @@ START_TEST(test_other_side_has_no_key)
     char why[WIRE_MESSAGE_BYTES] = "";
     server.listen_fd = channel_listen("127.0.0.1:0", server.name, why);
     pthread_create(&server.thread, NULL, answer_in_clear, &server);
-    ck_assert_int_lt(
-        channel_connect(server.name, WIRE_KIND_PROBE, session_id, key, 3000, 0, &channel, why), 0);
+    ck_assert_int_lt(channel_connect(server.name, WIRE_KIND_PROBE, session_id, key, 3000, 0, &channel, why), 0);
     server_join(&server);
     ck_assert_msg(strstr(why, "no key"), "%s", why);
     ck_assert_ptr_null(channel);
@@ -75,8 +71,7 @@ START_TEST(test_handshake_times_out)
     struct channel *channel;
     int listen_fd = channel_listen("127.0.0.1:0", name, why);
     int64_t start = now_ms();
-    ck_assert_int_eq(channel_connect(name, WIRE_KIND_PROBE, session_id, key, 150, 0, &channel, why),
-                     -ETIMEDOUT);
+    ck_assert_int_eq(channel_connect(name, WIRE_KIND_PROBE, session_id, key, 150, 0, &channel, why), -ETIMEDOUT);
     ck_assert_msg(strstr(why, "in time"), "%s", why);
     int fd = accept(listen_fd, NULL, NULL);
     close(fd);
@@ -97,12 +92,10 @@ START_TEST(test_tampering_is_noticed)
     struct channel *channel;
     char why[WIRE_MESSAGE_BYTES] = "";
     server_start(&server, key);
-    ck_assert_int_eq(
-        channel_connect(server.name, WIRE_KIND_PROBE, session_id, key, 3000, 0, &channel, why), 0);
+    ck_assert_int_eq(channel_connect(server.name, WIRE_KIND_PROBE, session_id, key, 3000, 0, &channel, why), 0);
     server_join(&server);
     ck_assert_int_eq(server.result, 0);
-    const uint8_t record[] = {23, 3,  3,  0,  20, 1,  2,  3,  4,  5,  6,  7, 8,
-                              9,  10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20};
+    const uint8_t record[] = {23, 3, 3, 0, 20, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20};
     ck_assert_int_eq(send(channel_fd(channel), record, sizeof record, 0), (ssize_t)sizeof record);
     struct wire_frame frame;
     ck_assert_int_eq(channel_receive(server.channel, &frame, NULL, 0), -EPROTO);
@@ -133,9 +126,9 @@ START_TEST(test_key_files)
         ck_assert_msg(strstr(why, "0600"), "%s", why);
     }
     chmod(path, 0600);
-    const char *const contents[] = {
-        "", "\n", "12345\n", "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdeg\n",
-        "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0\n"};
+    const char *const contents[] = {"", "\n", "12345\n",
+                                    "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdeg\n",
+                                    "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0\n"};
     for (size_t i = 0; i < sizeof contents / sizeof *contents; i++) {
         int fd = open(path, O_WRONLY | O_TRUNC);
         ck_assert_int_eq(write(fd, contents[i], strlen(contents[i])), (ssize_t)strlen(contents[i]));
@@ -166,8 +159,7 @@ START_TEST(test_addresses)
     ck_assert_int_eq(channel_is_loopback("[::]:1"), 0);
     ck_assert_int_eq(channel_is_loopback("10.1.2.3:7171"), 0);
     ck_assert_int_eq(channel_is_loopback("128.0.0.1"), 0);
-    const char *const bad[] = {
-        "", ":7171", "[::1", "[::1]x", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:70000", "a:-1"};
+    const char *const bad[] = {"", ":7171", "[::1", "[::1]x", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:70000", "a:-1"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         ck_assert_int_eq(channel_is_loopback(bad[i]), -EINVAL);
 }
@@ -182,15 +174,10 @@ START_TEST(test_connect_failures)
     ck_assert_int_eq(channel_listen(name, again, why), -EADDRINUSE);
     ck_assert_msg(strstr(why, name), "%s", why);
     close(fd);
-    ck_assert_int_eq(
-        channel_connect(name, WIRE_KIND_PROBE, session_id, NULL, 1000, 0, &channel, why),
-        -ECONNREFUSED);
+    ck_assert_int_eq(channel_connect(name, WIRE_KIND_PROBE, session_id, NULL, 1000, 0, &channel, why), -ECONNREFUSED);
     ck_assert_msg(strstr(why, name) && strstr(why, "spand"), "%s", why);
-    ck_assert_int_eq(
-        channel_connect("a:b:", WIRE_KIND_PROBE, session_id, NULL, 1000, 0, &channel, why),
-        -ENOENT);
-    ck_assert_int_eq(
-        channel_connect("a:b", WIRE_KIND_PROBE, session_id, NULL, 1000, 0, &channel, why), -EINVAL);
+    ck_assert_int_eq(channel_connect("a:b:", WIRE_KIND_PROBE, session_id, NULL, 1000, 0, &channel, why), -ENOENT);
+    ck_assert_int_eq(channel_connect("a:b", WIRE_KIND_PROBE, session_id, NULL, 1000, 0, &channel, why), -EINVAL);
 }
 END_TEST
 

@@ -141,9 +141,8 @@ START_TEST(test_sleep_costs_nothing)
     getrusage(RUSAGE_THREAD, &before);
     ck_assert_int_eq(channel_wait(peer, NULL, 300), 0);
     getrusage(RUSAGE_THREAD, &after);
-    long used_us = (after.ru_utime.tv_sec - before.ru_utime.tv_sec) * 1000000 +
-                   after.ru_utime.tv_usec - before.ru_utime.tv_usec +
-                   (after.ru_stime.tv_sec - before.ru_stime.tv_sec) * 1000000 +
+    long used_us = (after.ru_utime.tv_sec - before.ru_utime.tv_sec) * 1000000 + after.ru_utime.tv_usec -
+                   before.ru_utime.tv_usec + (after.ru_stime.tv_sec - before.ru_stime.tv_sec) * 1000000 +
                    after.ru_stime.tv_usec - before.ru_stime.tv_usec;
     ck_assert_int_lt(used_us, 20000);
     channel_close(home);
@@ -182,8 +181,8 @@ START_TEST(test_quick_exchange)
         enum wire_type type;
         size_t bytes;
     } cases[] = {
-        {0, WIRE_CALL_RESULT, 16},    {20000, WIRE_CALL_RESULT, 16}, {0, WIRE_MAPPING, 16},
-        {20000, WIRE_MAPPING, 16},    {0, WIRE_CALL_RESULT, 12},     {0, WIRE_CALL_RESULT, 64},
+        {0, WIRE_CALL_RESULT, 16}, {20000, WIRE_CALL_RESULT, 16}, {0, WIRE_MAPPING, 16},
+        {20000, WIRE_MAPPING, 16}, {0, WIRE_CALL_RESULT, 12},     {0, WIRE_CALL_RESULT, 64},
     };
     struct channel *home, *peer;
     pair_open(_i % 2, &home, &peer);
@@ -237,9 +236,8 @@ START_TEST(test_quick_exchange_keeps_the_order)
                      CHANNEL_QUICK_REFUSED);
     channel_close(home);
     ck_assert_int_eq(channel_flush(peer), 1);
-    ck_assert_int_eq(channel_quick_exchange(peer, WIRE_CALL, payload, 64, WIRE_CALL_RESULT, got, 16) ==
-                         CHANNEL_QUICK_ANSWERED,
-                     0);
+    ck_assert_int_eq(
+        channel_quick_exchange(peer, WIRE_CALL, payload, 64, WIRE_CALL_RESULT, got, 16) == CHANNEL_QUICK_ANSWERED, 0);
     channel_close(peer);
 }
 END_TEST

@@ -102,8 +102,7 @@ static void *symbol_find(const char *wanted, const char **version)
     ck_assert(symbols != NULL && versions != NULL && definitions != NULL);
     GElf_Sym symbol;
     void *found = NULL;
-    for (int i = 1; gelf_getsym(elf_getdata(symbols, NULL), i, &symbol) != NULL && found == NULL;
-         i++) {
+    for (int i = 1; gelf_getsym(elf_getdata(symbols, NULL), i, &symbol) != NULL && found == NULL; i++) {
         if (strcmp(elf_strptr(elf, table.sh_link, symbol.st_name), wanted) != 0)
             continue;
         GElf_Versym which;
@@ -112,14 +111,11 @@ static void *symbol_find(const char *wanted, const char **version)
         int offset = 0;
         ck_assert_ptr_nonnull(gelf_getversym(elf_getdata(versions, NULL), i, &which));
         do {
-            ck_assert_ptr_nonnull(
-                gelf_getverdef(elf_getdata(definitions, NULL), offset, &definition));
+            ck_assert_ptr_nonnull(gelf_getverdef(elf_getdata(definitions, NULL), offset, &definition));
             gelf_getverdaux(elf_getdata(definitions, NULL), offset + (int)definition.vd_aux, &name);
             offset += (int)definition.vd_next;
         } while (definition.vd_ndx != which && definition.vd_next != 0);
-        *version = strcmp(elf_strptr(elf, names.sh_link, name.vda_name), "LINUX_2.6") == 0
-                       ? "LINUX_2.6"
-                       : "?";
+        *version = strcmp(elf_strptr(elf, names.sh_link, name.vda_name), "LINUX_2.6") == 0 ? "LINUX_2.6" : "?";
         found = vdso + symbol.st_value;
     }
     elf_end(elf);
@@ -184,25 +180,19 @@ static void ahead_by(clockid_t clock, int64_t offset_ns)
     ck_assert(now.tv_nsec >= 0 && now.tv_nsec < 1000000000);
     int64_t difference = NS(now) - before - offset_ns;
     /* Clocks of ticks lag behind a bit and are read later. */
-    ck_assert_msg(difference >= 0 && difference < SLACK_NS, "clock %d is %ld ns off", clock,
-                  difference);
+    ck_assert_msg(difference >= 0 && difference < SLACK_NS, "clock %d is %ld ns off", clock, difference);
 }
 
-static const clockid_t told[] = {CLOCK_REALTIME,
-                                 CLOCK_MONOTONIC,
-                                 CLOCK_MONOTONIC_RAW,
-                                 CLOCK_REALTIME_COARSE,
-                                 CLOCK_MONOTONIC_COARSE,
-                                 CLOCK_BOOTTIME,
-                                 CLOCK_TAI};
+static const clockid_t told[] = {
+    CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_MONOTONIC_RAW, CLOCK_REALTIME_COARSE, CLOCK_MONOTONIC_COARSE,
+    CLOCK_BOOTTIME, CLOCK_TAI};
 #define TOLD (sizeof told / sizeof told[0])
 
 START_TEST(libraries_can_read_the_image)
 {
     session_set_up();
     ck_assert_uint_lt(vdso_bytes, 4096);
-    static const char *const names[] = {"clock_gettime", "gettimeofday", "time", "clock_getres",
-                                        "getcpu"};
+    static const char *const names[] = {"clock_gettime", "gettimeofday", "time", "clock_getres", "getcpu"};
     char prefixed[64];
     for (unsigned i = 0; i < 5; i++) {
         snprintf(prefixed, sizeof prefixed, "__vdso_%s", names[i]);
@@ -397,8 +387,7 @@ static void on_step(int signal, siginfo_t *info, void *opaque)
 }
 
 int gettime_stepped(clockid_t clock, struct timespec *now);
-__attribute__((noinline, section("program_text"))) int gettime_stepped(clockid_t clock,
-                                                                       struct timespec *now)
+__attribute__((noinline, section("program_text"))) int gettime_stepped(clockid_t clock, struct timespec *now)
 {
     /* In a section of its own: the program's code, to which the handler below does nothing. */
     int result;

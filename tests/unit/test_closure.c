@@ -22,8 +22,7 @@ static struct image image;
 static char why[WIRE_MESSAGE_BYTES];
 
 /* What --list prints for a program, addresses cut off. */
-static void list(const char *path, const struct search_options *search, const char *preload,
-                 char *text)
+static void list(const char *path, const struct search_options *search, const char *preload, char *text)
 {
     char rtld[PATH_MAX], line[PATH_MAX];
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -64,10 +63,10 @@ static bool list_native(const char *command, char *text)
 
 START_TEST(as_the_rtld_lists)
 {
-    static const char *const paths[] = {
-        "/bin/ls",       "/bin/bash",        "/usr/bin/perl", "/usr/bin/pigz", "/usr/bin/make",
-        "/usr/bin/xz",   "/usr/bin/gcc",     "/usr/bin/as",   "/usr/bin/apt",  "/usr/bin/gdb",
-        "/usr/bin/dpkg", "/usr/bin/python3", "/bin/tar"};
+    static const char *const paths[] = {"/bin/ls",       "/bin/bash",    "/usr/bin/perl", "/usr/bin/pigz",
+                                        "/usr/bin/make", "/usr/bin/xz",  "/usr/bin/gcc",  "/usr/bin/as",
+                                        "/usr/bin/apt",  "/usr/bin/gdb", "/usr/bin/dpkg", "/usr/bin/python3",
+                                        "/bin/tar"};
     static char ours[TEXT_BYTES], theirs[TEXT_BYTES];
     const struct search_options search = {0};
     unsigned compared = 0;
@@ -75,8 +74,7 @@ START_TEST(as_the_rtld_lists)
         char command[PATH_MAX + 128], real[PATH_MAX];
         if (!realpath(paths[i], real))
             continue;
-        snprintf(command, sizeof command,
-                 "env -u LD_LIBRARY_PATH -u LD_PRELOAD " RTLD_GLIBC " --list %s", real);
+        snprintf(command, sizeof command, "env -u LD_LIBRARY_PATH -u LD_PRELOAD " RTLD_GLIBC " --list %s", real);
         if (!list_native(command, theirs))
             continue;
         list(real, &search, NULL, ours);
@@ -130,8 +128,7 @@ static void tree_remove(void)
 }
 
 /* The line that the closure of `program` has for libf.so; "" when it has none. */
-static const char *line_for_libf(const char *program, const struct search_options *search,
-                                 const char *preload)
+static const char *line_for_libf(const char *program, const struct search_options *search, const char *preload)
 {
     static char text[TEXT_BYTES];
     char path[PATH_MAX];
@@ -148,8 +145,7 @@ static const char *line_for_libf(const char *program, const struct search_option
 START_TEST(places_of_a_search)
 {
     char b[64], both[160], inhibit[64];
-    struct search_options none = {0}, with_b = {.library_path = b},
-                          semicolon = {.library_path = both};
+    struct search_options none = {0}, with_b = {.library_path = b}, semicolon = {.library_path = both};
     snprintf(b, sizeof b, "%s/b", directory);
     snprintf(both, sizeof both, "/nowhere:%s/c;%s/a", directory, directory);
     ck_assert_str_eq(line_for_libf("needs", &none, NULL), "not found");
@@ -236,8 +232,7 @@ START_TEST(cache_damaged)
         memcpy(spoilt, bytes, (size_t)size);
         for (long count = 1 + random() % 6; count > 0; count--) {
             size_t at = (size_t)random() % (random() % 2 ? 4096 : (size_t)size - 8);
-            uint32_t value =
-                random() % 2 ? UINT32_MAX - (uint32_t)(random() % 64) : (uint32_t)random();
+            uint32_t value = random() % 2 ? UINT32_MAX - (uint32_t)(random() % 64) : (uint32_t)random();
             memcpy(spoilt + at, &value, random() % 2 ? sizeof value : 1);
         }
         size_t length = random() % 4 ? (size_t)size : (size_t)(random() % size);
@@ -278,8 +273,7 @@ START_TEST(dynamic_damaged)
         if (random() % 2)
             entry.d_un.d_val = values[random() % 6];
         else
-            entry.d_tag = (long[]){
-                DT_NEEDED, DT_STRTAB, DT_STRSZ, DT_NULL, DT_RPATH, DT_SONAME}[random() % 6];
+            entry.d_tag = (long[]){DT_NEEDED, DT_STRTAB, DT_STRSZ, DT_NULL, DT_RPATH, DT_SONAME}[random() % 6];
         off_t at = (off_t)(offset + ((uint64_t)random() % count) * sizeof entry);
         Elf64_Dyn before;
         ck_assert(pread(fd, &before, sizeof before, at) == sizeof before);

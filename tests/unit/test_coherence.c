@@ -21,40 +21,21 @@ static void shape_run(const struct sim_shape *shape, uint64_t operations)
     sim_run(sim, operations * scale);
     sim_check_waits(sim);
     if (getenv("COHERENCE_VERBOSE") != NULL)
-        printf("peers %u: %" PRIu64 " operations, %" PRIu64 " faults, %" PRIu64
-               " messages, %" PRIu64 " jobs, %" PRIu64 " gone, longest %" PRIu64
-               " us, %.3f s simulated\n",
-               shape->peers, sim->operations, sim->faults, sim->messages, sim->jobs, sim->gone,
-               sim->longest_ns / 1000, (double)(sim->now_ns - 1000000000u) / 1e9);
+        printf("peers %u: %" PRIu64 " operations, %" PRIu64 " faults, %" PRIu64 " messages, %" PRIu64 " jobs, %" PRIu64
+               " gone, longest %" PRIu64 " us, %.3f s simulated\n",
+               shape->peers, sim->operations, sim->faults, sim->messages, sim->jobs, sim->gone, sim->longest_ns / 1000,
+               (double)(sim->now_ns - 1000000000u) / 1e9);
     for (unsigned i = 0; i <= shape->peers; i++)
         ck_assert_msg(!sim->nodes[i].alive || sim->operations_of[i] > sim->operations / 50,
-                      "node %u starves: %" PRIu64 " of %" PRIu64, i, sim->operations_of[i],
-                      sim->operations);
+                      "node %u starves: %" PRIu64 " of %" PRIu64, i, sim->operations_of[i], sim->operations);
     sim_destroy(sim);
 }
 
 static const struct sim_shape shapes[] = {
     {.peers = 1, .threads = 1, .pages = 2, .write_share = 500, .latency_ns = 10000, .hold_ns = 1},
-    {.peers = 1,
-     .threads = 2,
-     .pages = 4,
-     .write_share = 300,
-     .latency_ns = 20000,
-     .job_share = 20},
-    {.peers = 2,
-     .threads = 2,
-     .pages = 8,
-     .write_share = 300,
-     .latency_ns = 20000,
-     .job_share = 50,
-     .span_share = 100},
-    {.peers = 3,
-     .threads = 3,
-     .pages = 1,
-     .write_share = 200,
-     .latency_ns = 5000,
-     .job_share = 50,
-     .hold_ns = 1},
+    {.peers = 1, .threads = 2, .pages = 4, .write_share = 300, .latency_ns = 20000, .job_share = 20},
+    {.peers = 2, .threads = 2, .pages = 8, .write_share = 300, .latency_ns = 20000, .job_share = 50, .span_share = 100},
+    {.peers = 3, .threads = 3, .pages = 1, .write_share = 200, .latency_ns = 5000, .job_share = 50, .hold_ns = 1},
     {.peers = 4,
      .threads = 3,
      .pages = 24,
@@ -62,19 +43,8 @@ static const struct sim_shape shapes[] = {
      .latency_ns = 20000,
      .job_share = 100,
      .span_share = 50},
-    {.peers = 4,
-     .threads = 4,
-     .pages = 6,
-     .write_share = 100,
-     .latency_ns = 50000,
-     .job_share = 100,
-     .gone_share = 20},
-    {.peers = 1,
-     .threads = 2,
-     .pages = 2,
-     .write_share = 400,
-     .latency_ns = 20000,
-     .move_share = 300},
+    {.peers = 4, .threads = 4, .pages = 6, .write_share = 100, .latency_ns = 50000, .job_share = 100, .gone_share = 20},
+    {.peers = 1, .threads = 2, .pages = 2, .write_share = 400, .latency_ns = 20000, .move_share = 300},
     {.peers = 4,
      .threads = 3,
      .pages = 8,
@@ -105,31 +75,15 @@ END_TEST
 START_TEST(operations_on_several_pages_progress)
 {
     static const struct sim_shape crowded[] = {
-        {.peers = 1,
-         .threads = 1,
-         .pages = 2,
-         .write_share = 1000,
-         .span_share = 1000,
-         .latency_ns = 30000},
-        {.peers = 3,
-         .threads = 2,
-         .pages = 4,
-         .write_share = 1000,
-         .span_share = 1000,
-         .latency_ns = 30000},
-        {.peers = 3,
-         .threads = 1,
-         .pages = 4,
-         .write_share = 200,
-         .span_share = 1000,
-         .latency_ns = 150000},
+        {.peers = 1, .threads = 1, .pages = 2, .write_share = 1000, .span_share = 1000, .latency_ns = 30000},
+        {.peers = 3, .threads = 2, .pages = 4, .write_share = 1000, .span_share = 1000, .latency_ns = 30000},
+        {.peers = 3, .threads = 1, .pages = 4, .write_share = 200, .span_share = 1000, .latency_ns = 150000},
     };
     const struct sim_shape *shape = &crowded[_i];
     struct sim *sim = sim_create(shape, environment_number("COHERENCE_SEED", 1));
     sim_run(sim, 20000);
     if (getenv("COHERENCE_VERBOSE") != NULL)
-        printf("crowded: longest %" PRIu64 " us, %.2f faults an operation, %" PRIu64
-               " us an operation\n",
+        printf("crowded: longest %" PRIu64 " us, %.2f faults an operation, %" PRIu64 " us an operation\n",
                sim->longest_ns / 1000, (double)sim->faults / (double)sim->operations,
                (sim->now_ns - 1000000000u) / sim->operations / 1000);
     sim_destroy(sim);
@@ -152,8 +106,7 @@ START_TEST(a_node_that_dies_takes_only_its_own_pages)
         .move_share = 20,
     };
     for (unsigned round = 0; round < 40; round++) {
-        struct sim *sim =
-            sim_create(&shape, environment_number("COHERENCE_SEED", 1) * 1000 + round);
+        struct sim *sim = sim_create(&shape, environment_number("COHERENCE_SEED", 1) * 1000 + round);
         for (unsigned peer = 1; peer <= shape.peers; peer++) {
             sim_run(sim, 500 + sim_below(sim, 5000));
             sim_kill(sim, peer);
@@ -185,15 +138,13 @@ static uint64_t fuzz_page(struct sim *sim)
 
 static size_t fuzz_payload(struct sim *sim, enum wire_type type, uint8_t *payload, bool quiet)
 {
-    static const uint16_t flags[] = {0, 0, WIRE_PAGE_DATA, WIRE_PAGE_ZERO, WIRE_PAGE_GONE, 3, 5,
-                                     6, 8, 0xffff};
+    static const uint16_t flags[] = {0, 0, WIRE_PAGE_DATA, WIRE_PAGE_ZERO, WIRE_PAGE_GONE, 3, 5, 6, 8, 0xffff};
     size_t bytes = sizeof(struct wire_page);
     if (type >= WIRE_RANGE_DROP) {
         uint64_t start = fuzz_page(sim) << PAGE_SHIFT;
         struct wire_range range = {
             .start = start,
-            .end = sim_chance(sim, 900) ? start + ((sim_below(sim, 4) + 1) << PAGE_SHIFT)
-                                        : sim_random(sim),
+            .end = sim_chance(sim, 900) ? start + ((sim_below(sim, 4) + 1) << PAGE_SHIFT) : sim_random(sim),
             .protection = sim_chance(sim, 900) ? 3 : (uint32_t)sim_random(sim),
             .sequence = (uint32_t)sim_below(sim, 4),
         };
@@ -226,9 +177,8 @@ static void fuzz_node(unsigned number, uint64_t seed, uint64_t *accepted, uint64
     sim->fuzzed = sim->alone = true;
     for (unsigned i = 0; i < 3000; i++) {
         static const enum wire_type types[] = {
-            WIRE_PAGE_REQUEST,  WIRE_PAGE_GRANT,   WIRE_PAGE_RECALL,
-            WIRE_PAGE_RETURN,   WIRE_FILE_REQUEST, WIRE_RANGE_DROP,
-            WIRE_RANGE_PROTECT, WIRE_RANGE_DONE,   WIRE_CALL,
+            WIRE_PAGE_REQUEST, WIRE_PAGE_GRANT,    WIRE_PAGE_RECALL, WIRE_PAGE_RETURN, WIRE_FILE_REQUEST,
+            WIRE_RANGE_DROP,   WIRE_RANGE_PROTECT, WIRE_RANGE_DONE,  WIRE_CALL,
         };
         uint8_t *payload = calloc(1, sizeof(struct wire_page) + PAGE_BYTES);
         enum wire_type type = types[sim_below(sim, sizeof types / sizeof types[0])];
@@ -242,8 +192,7 @@ static void fuzz_node(unsigned number, uint64_t seed, uint64_t *accepted, uint64
         ck_assert(result == 0 || result == -EPROTO);
         *(result == 0 ? accepted : refused) += 1;
         if (sim_chance(sim, 200))
-            coherence_fault(node->coherence, SIM_FIRST + sim_below(sim, SIM_PAGES),
-                            sim_chance(sim, 500));
+            coherence_fault(node->coherence, SIM_FIRST + sim_below(sim, SIM_PAGES), sim_chance(sim, 500));
         if (sim_chance(sim, 100))
             coherence_move(node->coherence, SIM_FIRST + sim_below(sim, SIM_PAGES), (unsigned)sim_below(sim, 5));
         if (number == 0 && !sim->job.running && sim_chance(sim, 5)) {
@@ -288,8 +237,7 @@ START_TEST(altered_messages_are_survived)
     };
     uint64_t refused = 0, rounds = 300 * environment_number("COHERENCE_OPERATIONS", 1);
     for (uint64_t round = 0; round < rounds; round++) {
-        struct sim *sim =
-            sim_create(&shape, environment_number("COHERENCE_SEED", 1) * 100000 + round);
+        struct sim *sim = sim_create(&shape, environment_number("COHERENCE_SEED", 1) * 100000 + round);
         sim_run(sim, sim_below(sim, 2000));
         sim->fuzzed = true;
         sim_run(sim, 2000);
@@ -308,8 +256,7 @@ Suite *suite(void)
     Suite *suite = suite_create("coherence");
     TCase *simulation = tcase_create("simulation");
     tcase_set_timeout(simulation, 120);
-    tcase_add_loop_test(simulation, every_read_returns_the_latest_write, 0,
-                        sizeof shapes / sizeof shapes[0]);
+    tcase_add_loop_test(simulation, every_read_returns_the_latest_write, 0, sizeof shapes / sizeof shapes[0]);
     tcase_add_loop_test(simulation, operations_on_several_pages_progress, 0, 3);
     tcase_add_test(simulation, a_node_that_dies_takes_only_its_own_pages);
     suite_add_tcase(suite, simulation);

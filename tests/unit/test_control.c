@@ -100,17 +100,15 @@ START_TEST(requests_are_answered)
     ck_assert_int_eq(control_start(&operations, move_up), -EALREADY);
     ck_assert_int_eq(lstat(directory, &info), 0);
     ck_assert_uint_eq(info.st_mode & 0777, 0700);
-    ck_assert_int_eq(fcntl(500, F_GETFD),
-                     FD_CLOEXEC); /* the listener has been moved out of the way */
+    ck_assert_int_eq(fcntl(500, F_GETFD), FD_CLOEXEC); /* the listener has been moved out of the way */
     int fd = client_open(path);
     ck_assert_int_ge(fd, 0);
     ck_assert_str_eq(ask(fd, "status\n"), "{\"pid\":1}");
     ck_assert_uint_eq(strlen(ask(fd, "stats\n")), 300000);
     ck_assert_str_eq(ask(fd, "migrate 77 1\n"), "{\"migrating\":true}");
-    static const char *const wrong[] = {
-        "migrate 78 1\n",   "migrate 77 9\n", "migrate 77 0\n", "migrate 77\n",
-        "migrate 77 1 1\n", "migrate -1 1\n", "migrate \n",     "\n",
-        "reboot\n"};
+    static const char *const wrong[] = {"migrate 78 1\n",   "migrate 77 9\n", "migrate 77 0\n", "migrate 77\n",
+                                        "migrate 77 1 1\n", "migrate -1 1\n", "migrate \n",     "\n",
+                                        "reboot\n"};
     for (unsigned i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
         ck_assert_msg(strncmp(ask(fd, wrong[i]), "{\"error\":\"", 10) == 0, "%s", wrong[i]);
     /* One and a half in one packet. */

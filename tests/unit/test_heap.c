@@ -79,8 +79,7 @@ static void slot_change(struct slot *slot, uint32_t *state)
         } else if (kind < 8) {
             slot->pointer = heap_allocate_zeroed(slot->size);
             if (slot->size)
-                ck_assert(slot->pointer[0] == 0 &&
-                          !memcmp(slot->pointer, slot->pointer + 1, slot->size - 1));
+                ck_assert(slot->pointer[0] == 0 && !memcmp(slot->pointer, slot->pointer + 1, slot->size - 1));
         } else {
             size_t alignment = (size_t)16 << next_random(state) % 12;
             slot->pointer = heap_allocate_aligned(alignment, slot->size);
@@ -279,8 +278,7 @@ START_TEST(test_raw_fork)
         heap_fork_parent();
         int status;
         ck_assert_int_eq(waitpid((pid_t)pid, &status, 0), (pid_t)pid);
-        ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 7, "status %x in round %d",
-                      (unsigned)status, i);
+        ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 7, "status %x in round %d", (unsigned)status, i);
     }
     stop = 1;
     for (unsigned i = 0; i < 3; i++)
@@ -345,8 +343,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("heap");
-    TCase *blocks = tcase_create("blocks"), *forks = tcase_create("forks"),
-          *damages = tcase_create("damage");
+    TCase *blocks = tcase_create("blocks"), *forks = tcase_create("forks"), *damages = tcase_create("damage");
     tcase_set_timeout(blocks, 60);
     tcase_set_timeout(forks, 30);
     tcase_add_loop_test(blocks, test_random, 0, 2);

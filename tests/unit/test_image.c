@@ -117,15 +117,13 @@ START_TEST(loads_as_the_file_says)
     static const char *const paths[] = {"/bin/true", "/bin/sh", RTLD_GLIBC, "/usr/bin/gcc"};
     struct copy copy = copy_of(paths[_i]);
     ck_assert_msg(image_check(copy.fd, paths[_i], &image, why) == 0, "%s", why);
-    ck_assert_int_eq(
-        image_load(copy.fd, paths[_i], &image, image.has_interpreter ? IMAGE_PIE_BASE : 0, why), 0);
+    ck_assert_int_eq(image_load(copy.fd, paths[_i], &image, image.has_interpreter ? IMAGE_PIE_BASE : 0, why), 0);
     if (image.type == ET_DYN && image.has_interpreter)
         ck_assert_uint_eq(image.start, IMAGE_PIE_BASE);
     ck_assert_uint_eq(image.start % image.align, 0);
     ck_assert_uint_eq(image.entry, copy.header.e_entry + image.bias);
     ck_assert_uint_eq(image.brk_start, image.end);
-    ck_assert_mem_eq((void *)image.headers_address, copy.headers,
-                     image.header_count * sizeof(Elf64_Phdr));
+    ck_assert_mem_eq((void *)image.headers_address, copy.headers, image.header_count * sizeof(Elf64_Phdr));
     for (unsigned i = 0; i < image.header_count; i++) {
         const Elf64_Phdr *load = &image.headers[i];
         if (load->p_type != PT_LOAD)
@@ -166,8 +164,8 @@ START_TEST(addresses_in_use_are_said)
         copy.headers[i].p_vaddr += fixed;
     copy_put(&copy);
     ck_assert_msg(image_check(copy.fd, "file", &image, why) == 0, "%s", why);
-    ck_assert(mmap((void *)fixed, PAGE_BYTES, PROT_NONE,
-                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == (void *)fixed);
+    ck_assert(mmap((void *)fixed, PAGE_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) ==
+              (void *)fixed);
     ck_assert_int_eq(image_load(copy.fd, "file", &image, IMAGE_PIE_BASE, why), -EEXIST);
     ck_assert_msg(strstr(why, "in use"), "%s", why);
     munmap((void *)fixed, PAGE_BYTES);
@@ -208,12 +206,12 @@ END_TEST
 #define HEADER ((Elf64_Ehdr *)copy.bytes)
 #define LOAD   copy_header(&copy, PT_LOAD)
 #define INTERP copy_header(&copy, PT_INTERP)
-#define REFUSED(change, word)                                                                      \
-    do {                                                                                           \
-        struct copy copy = copy_of("/bin/true");                                                   \
-        change;                                                                                    \
-        refused(&copy, -ENOEXEC, word);                                                            \
-        copy_free(&copy);                                                                          \
+#define REFUSED(change, word)                                                                                          \
+    do {                                                                                                               \
+        struct copy copy = copy_of("/bin/true");                                                                       \
+        change;                                                                                                        \
+        refused(&copy, -ENOEXEC, word);                                                                                \
+        copy_free(&copy);                                                                                              \
     } while (0)
 
 START_TEST(header_fields)
@@ -252,8 +250,7 @@ START_TEST(segments)
     REFUSED(LOAD->p_align = 1ul << 40, "alignment");
     REFUSED(LOAD->p_vaddr = 0x100000, "out of order");
     REFUSED(HEADER->e_type = ET_EXEC, "addresses");
-    REFUSED(for (unsigned i = 0; i < copy.header.e_phnum;
-                 i++) if (copy.headers[i].p_type == PT_LOAD) copy.headers[i]
+    REFUSED(for (unsigned i = 0; i < copy.header.e_phnum; i++) if (copy.headers[i].p_type == PT_LOAD) copy.headers[i]
                 .p_type = PT_NULL,
             "no segments");
 }
@@ -362,12 +359,10 @@ START_TEST(damage_by_chance)
         ck_assert(pwrite(copy.fd, copy.bytes, size, 0) == (ssize_t)size);
         memset(why, 0, sizeof why);
         int error = image_check(copy.fd, "file", &image, why);
-        ck_assert_msg(error == 0 || (error == -ENOEXEC && why[0] && !strchr(why, '\n')),
-                      "%d \"%s\"", error, why);
+        ck_assert_msg(error == 0 || (error == -ENOEXEC && why[0] && !strchr(why, '\n')), "%d \"%s\"", error, why);
         char rtld[PATH_MAX];
         if (!error && image_load(copy.fd, "file", &image, IMAGE_PIE_BASE, why) == 0) {
-            ck_assert(image.start >= SPAN_ZONE_START && image.end <= SPAN_ZONE_END &&
-                      image.start < image.end);
+            ck_assert(image.start >= SPAN_ZONE_START && image.end <= SPAN_ZONE_END && image.start < image.end);
             ck_assert_int_eq(munmap((void *)image.start, image.end - image.start), 0);
             loaded++;
         }
@@ -407,8 +402,7 @@ START_TEST(rtld_from_the_program)
     struct stat status;
     ck_assert_int_eq(stat("/proc/self/exe", &status), 0);
     strcpy(image.interpreter, "/proc/self/exe");
-    ck_assert_int_eq(rtld_choose(copy.fd, "file", &image, status.st_dev, status.st_ino, rtld, why),
-                     0);
+    ck_assert_int_eq(rtld_choose(copy.fd, "file", &image, status.st_dev, status.st_ino, rtld, why), 0);
     ck_assert_str_eq(rtld, RTLD_GLIBC);
     image.has_interpreter = false;
     ck_assert_int_eq(rtld_choose(copy.fd, "file", &image, 0, 0, rtld, why), 0);
@@ -425,11 +419,7 @@ START_TEST(rtld_from_the_note)
         char name[8];
         uint64_t words[RTLD_NOTE_WORDS];
         char path[24];
-    } tail = {"/usr/lib/ld-span.so",
-              {8, RTLD_NOTE_WORDS * 8 + 24, RTLD_NOTE_TYPE},
-              "ld-span",
-              {0},
-              "/opt/rtld.so"};
+    } tail = {"/usr/lib/ld-span.so", {8, RTLD_NOTE_WORDS * 8 + 24, RTLD_NOTE_TYPE}, "ld-span", {0}, "/opt/rtld.so"};
     char rtld[PATH_MAX];
     struct copy copy = copy_of("/bin/true");
     size_t at = copy.size;

@@ -53,8 +53,7 @@ static void note(bool pages[PAGES], uint64_t start, uint64_t bytes)
             continue;
         /* Nobody can have touched it, and nobody can now. */
         ck_assert(!touch(at, false) && !touch(at, true));
-        ck_assert(!registered[(at - BASE) / PAGE_BYTES] &&
-                  !registered_file[(at - BASE) / PAGE_BYTES]);
+        ck_assert(!registered[(at - BASE) / PAGE_BYTES] && !registered_file[(at - BASE) / PAGE_BYTES]);
         pages[(at - BASE) / PAGE_BYTES] = true;
     }
 }
@@ -101,18 +100,15 @@ static struct wire_mapping answer(unsigned page, unsigned count, uint32_t protec
 }
 static struct wire_range range(unsigned page, unsigned count, uint32_t protection)
 {
-    return (struct wire_range){.start = BASE + page * PAGE_BYTES,
-                               .end = BASE + (page + count) * PAGE_BYTES,
-                               .protection = protection};
+    return (struct wire_range){
+        .start = BASE + page * PAGE_BYTES, .end = BASE + (page + count) * PAGE_BYTES, .protection = protection};
 }
 
 START_TEST(random_messages)
 {
-    static const uint32_t protections[] = {PROT_READ, RW, RW | PROT_EXEC, PROT_READ | PROT_EXEC,
-                                           PROT_NONE};
+    static const uint32_t protections[] = {PROT_READ, RW, RW | PROT_EXEC, PROT_READ | PROT_EXEC, PROT_NONE};
     begin();
-    unsigned seed =
-        getenv("MIRROR_SEED") ? (unsigned)atoi(getenv("MIRROR_SEED")) : (unsigned)time(NULL);
+    unsigned seed = getenv("MIRROR_SEED") ? (unsigned)atoi(getenv("MIRROR_SEED")) : (unsigned)time(NULL);
     fprintf(stderr, "MIRROR_SEED=%u\n", seed);
     srandom(seed);
     for (unsigned step = 0; step < 2000; step++) {
@@ -161,8 +157,7 @@ START_TEST(an_answer_older_than_a_drop_is_not_mapped)
     ck_assert_int_eq(mirror_add_current(&mapping, generation), -EAGAIN);
     compare();
     ck_assert_int_eq(mirror_add_current(&mapping, mirror_generation()), 0);
-    ck_assert(mirror_allows(mapping.start, RW) && mirror_allows(mapping.end - 1, RW) &&
-              !mirror_allows(mapping.end, 0));
+    ck_assert(mirror_allows(mapping.start, RW) && mirror_allows(mapping.end - 1, RW) && !mirror_allows(mapping.end, 0));
 }
 END_TEST
 
@@ -199,9 +194,8 @@ START_TEST(what_cannot_be_registered_is_not_mapped)
     ck_assert_int_eq(mirror_add(&mapping), 0);
     /* Memory of others is never replaced. */
     uint64_t foreign = BASE + 70 * PAGE_BYTES;
-    ck_assert_ptr_eq(
-        mmap((void *)foreign, PAGE_BYTES, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0),
-        (void *)foreign);
+    ck_assert_ptr_eq(mmap((void *)foreign, PAGE_BYTES, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0),
+                     (void *)foreign);
     mapping = answer(69, 3, RW, false);
     ck_assert_int_eq(mirror_add(&mapping), -EEXIST);
     ck_assert(touch(foreign, true) && !mirror_allows(BASE + 69 * PAGE_BYTES, PROT_READ));

@@ -18,8 +18,8 @@ static char config_path[64], config_variable[96];
 
 #define COUNT(array) (int)(sizeof(array) / sizeof(array)[0])
 /* Parses a command line under the environment `environment`. */
-#define PARSE(environment, ...)                                                                    \
-    parse(environment, COUNT(((char *[]){(char *)(uintptr_t) "ld-span.so", __VA_ARGS__})),         \
+#define PARSE(environment, ...)                                                                                        \
+    parse(environment, COUNT(((char *[]){(char *)(uintptr_t) "ld-span.so", __VA_ARGS__})),                             \
           (char *[]){(char *)(uintptr_t) "ld-span.so", __VA_ARGS__, NULL})
 #define T(text) ((char *)(uintptr_t)(text))
 
@@ -60,8 +60,7 @@ START_TEST(defaults)
     ck_assert_uint_eq(options_total_nodes(&options), 1);
     ck_assert_int_eq(options.place, PLACE_SPREAD);
     ck_assert_uint_eq(options.timeout_ms, SPAN_TIMEOUT_MS_DEFAULT);
-    ck_assert(!options.no_pin && !options.no_patch && !options.no_follow && !options.stats &&
-              !options.verbose);
+    ck_assert(!options.no_pin && !options.no_patch && !options.no_follow && !options.stats && !options.verbose);
     ck_assert_ptr_null(options.key);
     ck_assert_int_eq(options.mode, SPAN_RUN);
     ck_assert_uint_eq(options.given, 0);
@@ -70,10 +69,9 @@ END_TEST
 
 START_TEST(both_forms)
 {
-    ck_assert_int_eq(PARSE(NULL, T("--local"), T("3"), T("--nodes=a,b:80,[::1]:9"), T("--stats"),
-                           T("--place"), T("pack"), T("--preload=x.so"), T("--argv0"), T(""),
-                           T("--timeout=0.25"), T("--no-pin"), T("--list"), T("prog"), T("--local"),
-                           T("9")),
+    ck_assert_int_eq(PARSE(NULL, T("--local"), T("3"), T("--nodes=a,b:80,[::1]:9"), T("--stats"), T("--place"),
+                           T("pack"), T("--preload=x.so"), T("--argv0"), T(""), T("--timeout=0.25"), T("--no-pin"),
+                           T("--list"), T("prog"), T("--local"), T("9")),
                      13);
     ck_assert_uint_eq(options.local, 3);
     ck_assert_uint_eq(options.node_count, 3);
@@ -163,8 +161,7 @@ START_TEST(bad_values)
     refused(PARSE(NULL, T("--what"), T("p")), "not known");
     refused(PARSE(NULL, T("-v"), T("p")), "not known");
     refused(PARSE(NULL, T("--help=me"), T("p")), "no value");
-    static const char *const nodes[] = {
-        "a:0", "a:65536", "a:x", ":7", "a:", "[::1", "[]:3", "[::1]x", "a b/c"};
+    static const char *const nodes[] = {"a:0", "a:65536", "a:x", ":7", "a:", "[::1", "[]:3", "[::1]x", "a b/c"};
     for (size_t i = 0; i < sizeof nodes / sizeof nodes[0]; i++)
         refused(PARSE(NULL, T("--nodes"), T(nodes[i]), T("p")), "--nodes");
     char many[300] = "n";
@@ -202,17 +199,15 @@ START_TEST(back_to_arguments)
     char out[1024], *argv[32] = {T("ld-span.so")};
     char *environment[] = {config_variable, T("SPAN_VERBOSE=1"), NULL};
     config_write("best-effort = yes\n");
-    ck_assert_int_ge(PARSE(environment, T("--local=1"), T("--nodes"), T("a,b:1"),
-                           T("--stats=s.json"), T("--key=/k"), T("--place=pack"),
-                           T("--timeout=1.5"), T("--no-pin=no"), T("--coproc=asif"),
+    ck_assert_int_ge(PARSE(environment, T("--local=1"), T("--nodes"), T("a,b:1"), T("--stats=s.json"), T("--key=/k"),
+                           T("--place=pack"), T("--timeout=1.5"), T("--no-pin=no"), T("--coproc=asif"),
                            T("--library-path=/x"), T("p")),
                      0);
     struct span_options before = options;
     size_t count = options_serialize(&options, out, sizeof out, argv + 1, 30);
     ck_assert_uint_eq(count, 10);
     char *none[] = {T("SPAN_CONFIG=/dev/null"), NULL};
-    ck_assert_int_eq(options_parse(&options, (int)count + 1, argv, none, true, why),
-                     (int)count + 1);
+    ck_assert_int_eq(options_parse(&options, (int)count + 1, argv, none, true, why), (int)count + 1);
     ck_assert_uint_eq(options.given, before.given);
     ck_assert_uint_eq(options.local, 1);
     ck_assert_uint_eq(options.node_count, 2);
@@ -221,8 +216,7 @@ START_TEST(back_to_arguments)
     ck_assert_int_eq(options.stats_file[0], '/');
     ck_assert_str_eq(options.key, "/k");
     ck_assert_uint_eq(options.timeout_ms, 1500);
-    ck_assert(options.verbose && options.best_effort && !options.no_pin &&
-              options.place == PLACE_PACK);
+    ck_assert(options.verbose && options.best_effort && !options.no_pin && options.place == PLACE_PACK);
     ck_assert_ptr_null(options.library_path);
     /* Every capacity that is too small is told, and nothing is written behind it. */
     for (size_t capacity = 0; capacity < 200; capacity++) {

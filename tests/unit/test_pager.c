@@ -47,10 +47,10 @@ static struct channel *raw_channel; /* peer, when a test speaks for itself */
 static uint8_t *const region = (uint8_t *)REGION_START;
 static uint8_t *const file_region = (uint8_t *)FILE_START;
 
-#define EXPECT(condition)                                                                          \
-    do {                                                                                           \
-        if (!(condition))                                                                          \
-            expectation_failed(#condition, __LINE__);                                              \
+#define EXPECT(condition)                                                                                              \
+    do {                                                                                                               \
+        if (!(condition))                                                                                              \
+            expectation_failed(#condition, __LINE__);                                                                  \
     } while (0)
 
 static void expectation_failed(const char *what, int line)
@@ -130,8 +130,7 @@ static struct channel *peer_connect(void)
     while (control->port == 0)
         usleep(100);
     snprintf(address, sizeof address, "127.0.0.1:%u", control->port);
-    EXPECT(channel_connect(address, WIRE_KIND_SESSION, session, NULL, TIMEOUT_MS, 0, &channel,
-                           why) == 0);
+    EXPECT(channel_connect(address, WIRE_KIND_SESSION, session, NULL, TIMEOUT_MS, 0, &channel, why) == 0);
     return channel;
 }
 
@@ -148,8 +147,7 @@ static struct channel *home_accept(void)
     control->port = ntohs(name.sin_port);
     int fd = accept(listener, NULL, NULL);
     EXPECT(fd >= 0);
-    EXPECT(channel_read_preamble(fd, TIMEOUT_MS, &preamble) == 0 &&
-           preamble.kind == WIRE_KIND_SESSION);
+    EXPECT(channel_read_preamble(fd, TIMEOUT_MS, &preamble) == 0 && preamble.kind == WIRE_KIND_SESSION);
     EXPECT(channel_accept(fd, NULL, TIMEOUT_MS, &channel, why) == 0);
     close(listener);
     return channel;
@@ -160,8 +158,7 @@ static struct channel *home_accept(void)
 static void cluster_run(void (*body)(void), bool raw)
 {
     char why[WIRE_MESSAGE_BYTES] = "";
-    control =
-        mmap(NULL, sizeof *control, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    control = mmap(NULL, sizeof *control, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     ck_assert_ptr_ne(control, MAP_FAILED);
     peer_pid = fork();
     ck_assert_int_ge(peer_pid, 0);
@@ -224,8 +221,7 @@ static void counters_body(void)
     threads_run(2, counter_add);
     barrier_wait();
     const _Atomic uint64_t *counters = (_Atomic uint64_t *)region;
-    EXPECT(counters[0] + counters[PAGE_BYTES / 8] + counters[2 * PAGE_BYTES / 8] ==
-           4ul * ADDITIONS);
+    EXPECT(counters[0] + counters[PAGE_BYTES / 8] + counters[2 * PAGE_BYTES / 8] == 4ul * ADDITIONS);
 }
 
 START_TEST(counters_are_exact)
@@ -357,8 +353,7 @@ static void kernel_body(void)
             EXPECT(write(ends[1], at - 50, 200) == 200);
             uint8_t back[200];
             EXPECT(read(ends[0], back, 200) == 200);
-            EXPECT(back[49] == round && back[50] == 0x5a && back[149] == 0x5a &&
-                   back[150] == round);
+            EXPECT(back[49] == round && back[50] == 0x5a && back[149] == 0x5a && back[150] == round);
         }
         barrier_wait();
         EXPECT(at[-1] == round && at[0] == 0x5a && at[99] == 0x5a && at[100] == round);
@@ -514,8 +509,8 @@ static void file_body(void)
         EXPECT(ftruncate(fd, FILE_PAGES * PAGE_BYTES) == 0);
         for (size_t page = 0; page < FILE_PAGES; page++)
             EXPECT(pwrite(fd, &page, sizeof page, (off_t)(page * PAGE_BYTES)) == sizeof page);
-        EXPECT(mmap(file_region, (FILE_PAGES + 4) * PAGE_BYTES, PROT_READ,
-                    MAP_PRIVATE | MAP_FIXED_NOREPLACE, fd, 0) == file_region);
+        EXPECT(mmap(file_region, (FILE_PAGES + 4) * PAGE_BYTES, PROT_READ, MAP_PRIVATE | MAP_FIXED_NOREPLACE, fd, 0) ==
+               file_region);
     } else {
         EXPECT(mmap(file_region, (FILE_PAGES + 4) * PAGE_BYTES, PROT_READ,
                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == file_region);

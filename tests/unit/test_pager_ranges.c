@@ -35,8 +35,7 @@ START_TEST(ranges_agree_with_a_bitmap)
             unsigned last = page;
             while (there[last])
                 last++;
-            ck_assert_uint_eq(pager_ranges_end(&ranges, page * PAGE_BYTES + 1),
-                              there[page] ? last * PAGE_BYTES : 0);
+            ck_assert_uint_eq(pager_ranges_end(&ranges, page * PAGE_BYTES + 1), there[page] ? last * PAGE_BYTES : 0);
         }
     }
     free(ranges.ranges);

@@ -18,8 +18,8 @@
 
 typedef long (*shape_function)(long, long, long);
 
-#define SHAPE(name)                                                                                \
-    extern long name(long, long, long);                                                            \
+#define SHAPE(name)                                                                                                    \
+    extern long name(long, long, long);                                                                                \
     extern const char name##_site[];
 SHAPE(shape_free)
 SHAPE(shape_free_ahead)
@@ -58,9 +58,9 @@ struct shape {
     unsigned calls;        /* that come through the stub, for each call of the function */
 };
 
-#define ROW(name, quiet, concurrent, calls)                                                        \
-    {                                                                                              \
-#name, name, name##_site, quiet, concurrent, calls                                         \
+#define ROW(name, quiet, concurrent, calls)                                                                            \
+    {                                                                                                                  \
+#name, name, name##_site, quiet, concurrent, calls                                                             \
     }
 static const struct shape shapes[] = {
     ROW(shape_free, PATCH_DONE, PATCH_DONE, 1),
@@ -158,12 +158,10 @@ START_TEST(neighbours_do_not_overlap)
 {
     world_start(_i != 0);
     world_thread(&fake);
-    ck_assert_int_eq(patch_site((uint64_t)(_i < 2 ? shape_two_site : shape_two_second)),
-                     PATCH_DONE);
+    ck_assert_int_eq(patch_site((uint64_t)(_i < 2 ? shape_two_site : shape_two_second)), PATCH_DONE);
     ck_assert_int_eq(shape_two(1, 2, 3), getppid());
     ck_assert_uint_eq(fake.calls, 1);
-    ck_assert_int_eq(patch_site((uint64_t)(_i < 2 ? shape_two_second : shape_two_site)),
-                     PATCH_DONE);
+    ck_assert_int_eq(patch_site((uint64_t)(_i < 2 ? shape_two_second : shape_two_site)), PATCH_DONE);
     ck_assert_int_eq(shape_two(1, 2, 3), getppid());
     ck_assert_uint_eq(fake.calls, 3);
 }
@@ -182,8 +180,7 @@ START_TEST(return_into_a_window)
     ck_assert_uint_ne(back, behind);
     ck_assert_uint_eq(patch_translate(back), behind);
     ck_assert_uint_eq(patch_translate(back - PATCH_STUB_PREAMBLE), (uint64_t)shape_punned_site);
-    ck_assert_uint_eq(patch_translate_return((uint64_t)shape_punned_site),
-                      (uint64_t)shape_punned_site);
+    ck_assert_uint_eq(patch_translate_return((uint64_t)shape_punned_site), (uint64_t)shape_punned_site);
     ck_assert_uint_eq(patch_translate_return(behind + 6), behind + 6);
 
     /* Nobody asked: the processor meets the breakpoint and patch_trap sends it on. */
@@ -193,10 +190,7 @@ START_TEST(return_into_a_window)
                      : "d"(behind)
                      : "rcx", "memory");
     ck_assert_int_eq(result, -1);
-    __asm__ volatile("call 1f; jmp 2f; 1: mov $42, %%eax; jmp *%1; 2:"
-                     : "=&a"(result)
-                     : "d"(behind)
-                     : "rcx", "memory");
+    __asm__ volatile("call 1f; jmp 2f; 1: mov $42, %%eax; jmp *%1; 2:" : "=&a"(result) : "d"(behind) : "rcx", "memory");
     ck_assert_int_eq(result, 42);
     ck_assert_uint_eq(world_traps(), 2);
 }
@@ -247,8 +241,7 @@ END_TEST
 START_TEST(memory_that_changes)
 {
     static const uint8_t code[] = {0xb8, 39, 0, 0, 0, 0x0f, 0x05, 0xc3};
-    uint8_t *page =
-        mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    uint8_t *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     memcpy(page, code, sizeof code);
     world_start(false);
     world_thread(&fake);

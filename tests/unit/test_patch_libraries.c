@@ -50,8 +50,7 @@ static bool library_map(const char *path, struct library *library)
             library->dynamic = (const Elf64_Dyn *)(base + segment->p_vaddr);
         if (segment->p_type != PT_LOAD)
             continue;
-        int protection = (segment->p_flags & PF_R ? PROT_READ : 0) |
-                         (segment->p_flags & PF_W ? PROT_WRITE : 0) |
+        int protection = (segment->p_flags & PF_R ? PROT_READ : 0) | (segment->p_flags & PF_W ? PROT_WRITE : 0) |
                          (segment->p_flags & PF_X ? PROT_EXEC : 0);
         if (!base) {
             base = mmap(header.e_type == ET_EXEC ? (void *)start : NULL, 64ul << 20, PROT_NONE,
@@ -60,10 +59,10 @@ static bool library_map(const char *path, struct library *library)
             base = header.e_type == ET_EXEC ? NULL : base;
         }
         if (segment->p_memsz > segment->p_filesz)
-            ck_assert(mmap(base + start, slack + segment->p_memsz, protection,
-                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED);
-        ck_assert(mmap(base + start, slack + segment->p_filesz, protection, MAP_PRIVATE | MAP_FIXED,
-                       fd, (off_t)(segment->p_offset - slack)) != MAP_FAILED);
+            ck_assert(mmap(base + start, slack + segment->p_memsz, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
+                           -1, 0) != MAP_FAILED);
+        ck_assert(mmap(base + start, slack + segment->p_filesz, protection, MAP_PRIVATE | MAP_FIXED, fd,
+                       (off_t)(segment->p_offset - slack)) != MAP_FAILED);
         if (segment->p_flags & PF_X) {
             library->text_start = (uint64_t)base + segment->p_vaddr;
             library->text_end = library->text_start + segment->p_filesz;
@@ -88,8 +87,7 @@ static uint64_t dynamic_value(const struct library *library, int64_t tag)
 static void library_relocate(const struct library *library)
 {
     const Elf64_Rela *list = (const Elf64_Rela *)(library->base + dynamic_value(library, DT_RELA));
-    const Elf64_Sym *symbols =
-        (const Elf64_Sym *)(library->base + dynamic_value(library, DT_SYMTAB));
+    const Elf64_Sym *symbols = (const Elf64_Sym *)(library->base + dynamic_value(library, DT_SYMTAB));
     uint64_t thread;
     __asm__("mov %%fs:0, %0" : "=r"(thread));
     for (size_t i = 0; i < dynamic_value(library, DT_RELASZ) / sizeof list[0]; i++) {
@@ -107,8 +105,7 @@ static void library_relocate(const struct library *library)
 
 static void *library_function(const struct library *library, const char *name)
 {
-    const Elf64_Sym *symbols =
-        (const Elf64_Sym *)(library->base + dynamic_value(library, DT_SYMTAB));
+    const Elf64_Sym *symbols = (const Elf64_Sym *)(library->base + dynamic_value(library, DT_SYMTAB));
     const char *strings = (const char *)library->base + dynamic_value(library, DT_STRTAB);
     for (const Elf64_Sym *symbol = symbols; (const char *)symbol < strings; symbol++) {
         if (symbol->st_shndx != SHN_UNDEF && strcmp(strings + symbol->st_name, name) == 0)
@@ -158,8 +155,8 @@ static unsigned sites_patch(const char *path, const struct library *library)
     if (count > 0)
         printf("%s: %u sites patched, %u left; us of processor time: first %u, median %u, 90 %% "
                "below %u, all below %u\n",
-               path, done, count - done, first_ns / 1000, cost_ns[count / 2] / 1000,
-               cost_ns[count * 9 / 10] / 1000, cost_ns[count - 1] / 1000 + 1);
+               path, done, count - done, first_ns / 1000, cost_ns[count / 2] / 1000, cost_ns[count * 9 / 10] / 1000,
+               cost_ns[count - 1] / 1000 + 1);
     return done;
 }
 
@@ -193,8 +190,7 @@ static void libc_use(const struct library *libc, uint64_t calls)
     pid_t (*get_pid)(void) = library_function(libc, "getpid");
     pid_t (*get_parent)(void) = library_function(libc, "getppid");
     ssize_t (*reading)(int, void *, size_t) = library_function(libc, "read");
-    int (*sleeping)(const struct timespec *, struct timespec *) =
-        library_function(libc, "nanosleep");
+    int (*sleeping)(const struct timespec *, struct timespec *) = library_function(libc, "nanosleep");
     long (*raw)(long, ...) = library_function(libc, "syscall");
     int (*piping)(int[2]) = library_function(libc, "pipe");
     ssize_t (*writing)(int, const void *, size_t) = library_function(libc, "write");

@@ -30,8 +30,8 @@ static void results_compare(const char *what, long ours, long theirs)
         bool in_ours = (uint64_t)ours - OURS < ARENA, in_theirs = (uint64_t)theirs - THEIRS < ARENA;
         ck_assert_msg(in_ours == in_theirs, "%s: %lx, kernel %lx", what, ours, theirs);
         if (in_ours)
-            ck_assert_msg((uint64_t)ours - OURS == (uint64_t)theirs - THEIRS, "%s: %lx, kernel %lx",
-                          what, ours, theirs);
+            ck_assert_msg((uint64_t)ours - OURS == (uint64_t)theirs - THEIRS, "%s: %lx, kernel %lx", what, ours,
+                          theirs);
         return;
     }
     ck_assert_msg(ours == theirs, "%s: %ld, kernel %ld", what, ours, theirs);
@@ -45,8 +45,7 @@ static bool copied_memory(unsigned page, unsigned count)
     if (mode == MODE_LOCAL)
         return false;
     for (unsigned i = page; i < page + count && i < PAGES; i++)
-        if (space_lookup(OURS + i * PAGE_BYTES, &mapping) && mapping.inode &&
-            mapping.kind == SPACE_MEMORY)
+        if (space_lookup(OURS + i * PAGE_BYTES, &mapping) && mapping.inode && mapping.kind == SPACE_MEMORY)
             return true;
     return false;
 }
@@ -54,8 +53,7 @@ static bool copied_memory(unsigned page, unsigned count)
 static void do_mmap(unsigned page, unsigned count)
 {
     static const int places[] = {MAP_FIXED, MAP_FIXED, MAP_FIXED, 0, MAP_FIXED_NOREPLACE};
-    int place = places[pick(5)], protection = pick_protection(), flags, ours_fd = -1,
-        theirs_fd = -1;
+    int place = places[pick(5)], protection = pick_protection(), flags, ours_fd = -1, theirs_fd = -1;
     off_t offset = 0;
     switch (pick(5)) {
     case 0:
@@ -79,8 +77,8 @@ static void do_mmap(unsigned page, unsigned count)
     flags |= place;
     uint64_t at = page * PAGE_BYTES, length = count * PAGE_BYTES - (pick(2) ? 100 : 0);
     long ours = space_mmap(OURS + at, length, protection, flags, ours_fd, offset);
-    long theirs = raw(SYS_mmap, THEIRS + at, length, (uint64_t)protection, (uint64_t)flags,
-                      (uint64_t)theirs_fd, (uint64_t)offset);
+    long theirs = raw(SYS_mmap, THEIRS + at, length, (uint64_t)protection, (uint64_t)flags, (uint64_t)theirs_fd,
+                      (uint64_t)offset);
     results_compare("mmap", ours, theirs);
     if (ours >= 0 && (uint64_t)ours - OURS >= ARENA) {
         ck_assert_int_eq(space_munmap((uint64_t)ours, length), 0);
@@ -98,8 +96,7 @@ static void do_mremap(unsigned page, unsigned count)
         return;
     uint64_t from = page * PAGE_BYTES, to = target * PAGE_BYTES, old_length = count * PAGE_BYTES,
              new_length = new_count * PAGE_BYTES;
-    long theirs =
-        raw(SYS_mremap, THEIRS + from, old_length, new_length, (uint64_t)flags, THEIRS + to, 0);
+    long theirs = raw(SYS_mremap, THEIRS + from, old_length, new_length, (uint64_t)flags, THEIRS + to, 0);
     /* Registered neighbours are joined at other moments, so that ours may be one mapping. */
     if (SPACE_REAL_PAGER && theirs == -EFAULT)
         return;
@@ -109,8 +106,7 @@ static void do_mremap(unsigned page, unsigned count)
         /* Moved away: bring it back. */
         flags = MREMAP_MAYMOVE | MREMAP_FIXED;
         long back = space_mremap((uint64_t)ours, new_length, new_length, flags, OURS + to);
-        long theirs_back = raw(SYS_mremap, (uint64_t)theirs, new_length, new_length,
-                               (uint64_t)flags, THEIRS + to, 0);
+        long theirs_back = raw(SYS_mremap, (uint64_t)theirs, new_length, new_length, (uint64_t)flags, THEIRS + to, 0);
         results_compare("mremap back", back, theirs_back);
         if (back < 0) {
             space_munmap((uint64_t)ours, new_length);
@@ -121,15 +117,13 @@ static void do_mremap(unsigned page, unsigned count)
 
 static void do_madvise(unsigned page, unsigned count)
 {
-    static const int advices[] = {MADV_DONTNEED,   MADV_DONTNEED, MADV_WILLNEED,
-                                  MADV_SEQUENTIAL, MADV_HUGEPAGE, 99,
+    static const int advices[] = {MADV_DONTNEED, MADV_DONTNEED, MADV_WILLNEED, MADV_SEQUENTIAL, MADV_HUGEPAGE, 99,
                                   MADV_REMOVE};
     int advice = advices[pick(7)];
     if ((advice == MADV_DONTNEED || advice == MADV_REMOVE) && copied_memory(page, count))
         return;
     long ours = space_madvise(OURS + page * PAGE_BYTES, count * PAGE_BYTES - 1, advice);
-    long theirs = raw(SYS_madvise, THEIRS + page * PAGE_BYTES, count * PAGE_BYTES - 1,
-                      (uint64_t)advice, 0, 0, 0);
+    long theirs = raw(SYS_madvise, THEIRS + page * PAGE_BYTES, count * PAGE_BYTES - 1, (uint64_t)advice, 0, 0, 0);
     results_compare("madvise", ours, theirs);
 }
 
@@ -156,8 +150,7 @@ static void do_one(void)
         do_mmap(page, count);
         break;
     case 3:
-        results_compare("munmap", space_munmap(OURS + at, length),
-                        raw(SYS_munmap, THEIRS + at, length, 0, 0, 0, 0));
+        results_compare("munmap", space_munmap(OURS + at, length), raw(SYS_munmap, THEIRS + at, length, 0, 0, 0, 0));
         break;
     case 4:
     case 5:

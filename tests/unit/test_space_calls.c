@@ -12,8 +12,7 @@
 START_TEST(errors_are_the_kernels)
 {
     worlds_create(_i ? MODE_SHARED : MODE_LOCAL);
-    int read_only = open("/proc/self/exe", O_RDONLY), path_only = open("/proc/self/exe", O_PATH),
-        pipes[2];
+    int read_only = open("/proc/self/exe", O_RDONLY), path_only = open("/proc/self/exe", O_PATH), pipes[2];
     int write_only = open("/tmp", O_TMPFILE | O_WRONLY, 0600), directory = open("/", O_RDONLY);
     ck_assert(pipe(pipes) == 0 && write_only >= 0);
     const int P = MAP_PRIVATE, A = MAP_PRIVATE | MAP_ANONYMOUS, RW = PROT_READ | PROT_WRITE;
@@ -50,11 +49,10 @@ START_TEST(errors_are_the_kernels)
         {0, 4096, RW, A | MAP_HUGETLB | (13 << 26), -1, 0},
     };
     for (unsigned i = 0; i < sizeof maps / sizeof maps[0]; i++) {
-        long ours = space_mmap(OURS + maps[i].offset, maps[i].length, maps[i].protection,
-                               maps[i].flags, maps[i].fd, maps[i].file_offset);
-        long theirs =
-            raw(SYS_mmap, THEIRS + maps[i].offset, maps[i].length, (uint64_t)maps[i].protection,
-                (uint64_t)maps[i].flags, (uint64_t)maps[i].fd, (uint64_t)maps[i].file_offset);
+        long ours = space_mmap(OURS + maps[i].offset, maps[i].length, maps[i].protection, maps[i].flags, maps[i].fd,
+                               maps[i].file_offset);
+        long theirs = raw(SYS_mmap, THEIRS + maps[i].offset, maps[i].length, (uint64_t)maps[i].protection,
+                          (uint64_t)maps[i].flags, (uint64_t)maps[i].fd, (uint64_t)maps[i].file_offset);
         ck_assert_msg(theirs < 0, "mmap %u is not an error", i);
         ck_assert_msg(ours == theirs, "mmap %u: %ld, kernel %ld", i, ours, theirs);
     }
@@ -71,10 +69,10 @@ START_TEST(errors_of_other_calls_are_the_kernels)
     const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
     ck_assert_int_eq(space_mmap(OURS, 8 * PAGE_BYTES, PROT_READ | PROT_WRITE, flags, -1, 0), OURS);
     mmap((void *)THEIRS, 8 * PAGE_BYTES, PROT_READ | PROT_WRITE, flags, -1, 0);
-#define BOTH(ours, ...)                                                                            \
-    do {                                                                                           \
-        long result_ = (ours), kernel_ = raw(__VA_ARGS__);                                         \
-        ck_assert_msg(result_ == kernel_, "%s: %ld, kernel %ld", #ours, result_, kernel_);         \
+#define BOTH(ours, ...)                                                                                                \
+    do {                                                                                                               \
+        long result_ = (ours), kernel_ = raw(__VA_ARGS__);                                                             \
+        ck_assert_msg(result_ == kernel_, "%s: %ld, kernel %ld", #ours, result_, kernel_);                             \
     } while (0)
     const uint64_t ends = 1ul << 47;
     BOTH(space_munmap(OURS + 1, 4096), SYS_munmap, THEIRS + 1, 4096, 0, 0, 0, 0);
@@ -86,32 +84,23 @@ START_TEST(errors_of_other_calls_are_the_kernels)
     BOTH(space_mprotect(OURS + 1, 4096, 0), SYS_mprotect, THEIRS + 1, 4096, 0, 0, 0, 0);
     BOTH(space_mprotect(OURS, 0, 0), SYS_mprotect, THEIRS, 0, 0, 0, 0, 0);
     BOTH(space_mprotect(OURS, 4096, 0x40), SYS_mprotect, THEIRS, 4096, 0x40, 0, 0, 0);
-    BOTH(space_mprotect(OURS, 4096, PROT_READ | 8), SYS_mprotect, THEIRS, 4096, PROT_READ | 8, 0, 0,
-         0);
-    BOTH(space_mprotect(OURS, 4096, PROT_GROWSDOWN), SYS_mprotect, THEIRS, 4096, PROT_GROWSDOWN, 0,
-         0, 0);
-    BOTH(space_mprotect(OURS, 4096, PROT_GROWSUP), SYS_mprotect, THEIRS, 4096, PROT_GROWSUP, 0, 0,
-         0);
+    BOTH(space_mprotect(OURS, 4096, PROT_READ | 8), SYS_mprotect, THEIRS, 4096, PROT_READ | 8, 0, 0, 0);
+    BOTH(space_mprotect(OURS, 4096, PROT_GROWSDOWN), SYS_mprotect, THEIRS, 4096, PROT_GROWSDOWN, 0, 0, 0);
+    BOTH(space_mprotect(OURS, 4096, PROT_GROWSUP), SYS_mprotect, THEIRS, 4096, PROT_GROWSUP, 0, 0, 0);
     BOTH(space_mprotect(OURS, SIZE_MAX, 0), SYS_mprotect, THEIRS, SIZE_MAX, 0, 0, 0, 0);
     BOTH(space_mprotect(-4096ul, 4096, 0), SYS_mprotect, -4096ul, 4096, 0, 0, 0, 0);
     BOTH(space_mprotect(OURS + ARENA, 4096, 0), SYS_mprotect, THEIRS + ARENA, 4096, 0, 0, 0, 0);
-    BOTH(space_pkey_mprotect(OURS, 4096, PROT_READ, 14), SYS_pkey_mprotect, THEIRS, 4096, PROT_READ,
-         14, 0, 0);
-    BOTH(space_pkey_mprotect(OURS, 4096, PROT_READ, -2), SYS_pkey_mprotect, THEIRS, 4096, PROT_READ,
-         -2ul, 0, 0);
-    BOTH(space_madvise(OURS + 1, 4096, MADV_DONTNEED), SYS_madvise, THEIRS + 1, 4096, MADV_DONTNEED,
-         0, 0, 0);
+    BOTH(space_pkey_mprotect(OURS, 4096, PROT_READ, 14), SYS_pkey_mprotect, THEIRS, 4096, PROT_READ, 14, 0, 0);
+    BOTH(space_pkey_mprotect(OURS, 4096, PROT_READ, -2), SYS_pkey_mprotect, THEIRS, 4096, PROT_READ, -2ul, 0, 0);
+    BOTH(space_madvise(OURS + 1, 4096, MADV_DONTNEED), SYS_madvise, THEIRS + 1, 4096, MADV_DONTNEED, 0, 0, 0);
     BOTH(space_madvise(OURS, 0, MADV_DONTNEED), SYS_madvise, THEIRS, 0, MADV_DONTNEED, 0, 0, 0);
     BOTH(space_madvise(OURS, 0, 99), SYS_madvise, THEIRS, 0, 99, 0, 0, 0);
-    BOTH(space_madvise(OURS, SIZE_MAX, MADV_DONTNEED), SYS_madvise, THEIRS, SIZE_MAX, MADV_DONTNEED,
-         0, 0, 0);
-    BOTH(space_madvise(OURS + ARENA, 4096, MADV_DONTNEED), SYS_madvise, THEIRS + ARENA, 4096,
-         MADV_DONTNEED, 0, 0, 0);
-    const int may = MREMAP_MAYMOVE, fixed = MREMAP_MAYMOVE | MREMAP_FIXED,
-              keep = MREMAP_MAYMOVE | MREMAP_DONTUNMAP;
-#define MREMAP(address, old, new, how, target)                                                     \
-    BOTH(space_mremap(OURS + (address), old, new, how, OURS + (target)), SYS_mremap,               \
-         THEIRS + (address), old, new, how, THEIRS + (target), 0)
+    BOTH(space_madvise(OURS, SIZE_MAX, MADV_DONTNEED), SYS_madvise, THEIRS, SIZE_MAX, MADV_DONTNEED, 0, 0, 0);
+    BOTH(space_madvise(OURS + ARENA, 4096, MADV_DONTNEED), SYS_madvise, THEIRS + ARENA, 4096, MADV_DONTNEED, 0, 0, 0);
+    const int may = MREMAP_MAYMOVE, fixed = MREMAP_MAYMOVE | MREMAP_FIXED, keep = MREMAP_MAYMOVE | MREMAP_DONTUNMAP;
+#define MREMAP(address, old, new, how, target)                                                                         \
+    BOTH(space_mremap(OURS + (address), old, new, how, OURS + (target)), SYS_mremap, THEIRS + (address), old, new,     \
+         how, THEIRS + (target), 0)
     MREMAP(1, 4096, 4096, may, 0);
     MREMAP(0, 4096, 0, may, 0);
     MREMAP(0, 4096, 4096, 64, 0);
@@ -126,15 +115,12 @@ START_TEST(errors_of_other_calls_are_the_kernels)
     MREMAP(0, 4096, 8192, 0, 0);
     MREMAP(7 * 4096, 8192, 4 * 4096, may, 0);
     MREMAP(0, 4096, 1ul << 48, may, 0);
-    BOTH(space_mremap(OURS, 4096, 4096, fixed, -8192ul), SYS_mremap, THEIRS, 4096, 4096, fixed,
-         -8192ul, 0);
+    BOTH(space_mremap(OURS, 4096, 4096, fixed, -8192ul), SYS_mremap, THEIRS, 4096, 4096, fixed, -8192ul, 0);
     BOTH(space_shmat(-1, 0, 0), SYS_shmat, -1ul, 0, 0, 0, 0, 0);
     BOTH(space_shmat(12345678, 0, 0), SYS_shmat, 12345678, 0, 0, 0, 0, 0);
     BOTH(space_shmdt(OURS), SYS_shmdt, THEIRS, 0, 0, 0, 0, 0);
-    BOTH(space_remap_file_pages(OURS, 4096, 0, 0, 0), SYS_remap_file_pages, THEIRS, 4096, 0, 0, 0,
-         0);
-    BOTH(space_remap_file_pages(OURS, 4096, 1, 0, 0), SYS_remap_file_pages, THEIRS, 4096, 1, 0, 0,
-         0);
+    BOTH(space_remap_file_pages(OURS, 4096, 0, 0, 0), SYS_remap_file_pages, THEIRS, 4096, 0, 0, 0, 0);
+    BOTH(space_remap_file_pages(OURS, 4096, 1, 0, 0), SYS_remap_file_pages, THEIRS, 4096, 1, 0, 0, 0);
 }
 END_TEST
 
@@ -160,14 +146,12 @@ START_TEST(addresses_are_chosen_in_the_zone)
     ck_assert(reserve < 1ul << 47);
     ck_assert_int_eq(space_mprotect(reserve + (1ul << 40), 1 << 20, PROT_READ | PROT_WRITE), 0);
     *(int *)(reserve + (1ul << 40)) = 1;
-    ck_assert_int_eq(space_mmap(0x600000000000, 1ul << 46, PROT_NONE, A | MAP_FIXED, -1, 0),
-                     -ENOMEM);
+    ck_assert_int_eq(space_mmap(0x600000000000, 1ul << 46, PROT_NONE, A | MAP_FIXED, -1, 0), -ENOMEM);
     ck_assert_int_eq(space_munmap(0x700000000000, PAGE_BYTES), -EINVAL);
     ck_assert_int_eq(space_mprotect(0x700000000000, PAGE_BYTES, 0), -ENOMEM);
     ck_assert_int_eq(space_mremap(0x700000000000, PAGE_BYTES, PAGE_BYTES, 0, 0), -EFAULT);
     ck_assert_int_eq(space_madvise(0x700000000000, PAGE_BYTES, MADV_DONTNEED), -ENOMEM);
-    space_mmap(0, 1ul << 46, PROT_NONE, A | MAP_NORESERVE, -1,
-               0); /* may fit: the test's own heap is in the way */
+    space_mmap(0, 1ul << 46, PROT_NONE, A | MAP_NORESERVE, -1, 0); /* may fit: the test's own heap is in the way */
     ck_assert_int_eq(space_mmap(0, 1ul << 46, PROT_NONE, A | MAP_NORESERVE, -1, 0), -ENOMEM);
 }
 END_TEST
@@ -178,19 +162,15 @@ START_TEST(memory_the_map_does_not_know_is_left_alone)
     worlds_create(MODE_LOCAL);
     uint64_t first = (uint64_t)space_mmap(0, PAGE_BYTES, PROT_READ, A, -1, 0);
     uint64_t foreign = first - 64 * PAGE_BYTES;
-    ck_assert_ptr_eq(mmap((void *)foreign, 64 * PAGE_BYTES, PROT_READ, A | MAP_FIXED, -1, 0),
-                     (void *)foreign);
+    ck_assert_ptr_eq(mmap((void *)foreign, 64 * PAGE_BYTES, PROT_READ, A | MAP_FIXED, -1, 0), (void *)foreign);
     uint64_t second = (uint64_t)space_mmap(0, PAGE_BYTES, PROT_READ, A, -1, 0);
     ck_assert(second < foreign);
     uint64_t third = (uint64_t)space_mmap(foreign, PAGE_BYTES, PROT_READ, A, -1, 0);
     ck_assert(third < foreign);
     /* A growing stack: found by the kernel, not by the map. */
-    ck_assert_int_eq(
-        space_mmap(OURS, PAGE_BYTES, PROT_READ | PROT_WRITE, A | MAP_FIXED | MAP_GROWSDOWN, -1, 0),
-        OURS);
+    ck_assert_int_eq(space_mmap(OURS, PAGE_BYTES, PROT_READ | PROT_WRITE, A | MAP_FIXED | MAP_GROWSDOWN, -1, 0), OURS);
     ck_assert_int_eq(touch(OURS - 100 * PAGE_BYTES, true, 1), 0);
-    ck_assert((uint64_t)space_mmap(OURS - PAGE_BYTES, PAGE_BYTES, PROT_READ, A, -1, 0) !=
-              OURS - PAGE_BYTES);
+    ck_assert((uint64_t)space_mmap(OURS - PAGE_BYTES, PAGE_BYTES, PROT_READ, A, -1, 0) != OURS - PAGE_BYTES);
     ck_assert_int_eq(space_mprotect(OURS, PAGE_BYTES, PROT_READ | PROT_EXEC | PROT_GROWSDOWN), 0);
 }
 END_TEST
@@ -213,8 +193,7 @@ START_TEST(many_mappings_stay_quick)
     for (unsigned i = 0; i < COUNT; i += 2)
         ck_assert(space_mmap(0, (1 + i % 3) * PAGE_BYTES, PROT_NONE, A, -1, 0) > 0);
     clock_gettime(CLOCK_MONOTONIC, &end);
-    double us =
-        (double)(end.tv_sec - start.tv_sec) * 1e6 + (double)(end.tv_nsec - start.tv_nsec) / 1e3;
+    double us = (double)(end.tv_sec - start.tv_sec) * 1e6 + (double)(end.tv_nsec - start.tv_nsec) / 1e3;
     fprintf(stderr, "%.2f us a call with %d mappings\n", us / (2 * COUNT), COUNT);
     ck_assert(us / (2 * COUNT) < 50);
 }
@@ -224,8 +203,7 @@ START_TEST(the_map_count_limit_is_the_kernels)
 {
     const int A = MAP_PRIVATE | MAP_ANONYMOUS;
     worlds_create(MODE_LOCAL);
-    uint64_t big =
-        (uint64_t)space_mmap(0, 70000ul * 2 * PAGE_BYTES, PROT_NONE, A | MAP_NORESERVE, -1, 0);
+    uint64_t big = (uint64_t)space_mmap(0, 70000ul * 2 * PAGE_BYTES, PROT_NONE, A | MAP_NORESERVE, -1, 0);
     long result = 0;
     unsigned i;
     for (i = 0; i < 70000 && result == 0; i++)
@@ -279,8 +257,7 @@ START_TEST(segments_are_attached_and_detached)
     worlds_create(MODE_SHARED);
     int id = shmget(IPC_PRIVATE, 3 * PAGE_BYTES - 5, IPC_CREAT | 0600);
     ck_assert_int_ge(id, 0);
-    uint64_t first = (uint64_t)space_shmat(id, 0, 0),
-             second = (uint64_t)space_shmat(id, 0, SHM_RDONLY);
+    uint64_t first = (uint64_t)space_shmat(id, 0, 0), second = (uint64_t)space_shmat(id, 0, SHM_RDONLY);
     uint64_t third = (uint64_t)space_shmat(id, OURS + 5, SHM_RND);
     shmctl(id, IPC_RMID, NULL);
     ck_assert(first < SPAN_ZONE_END && second < SPAN_ZONE_END);
@@ -313,8 +290,7 @@ START_TEST(nonlinear_mappings_are_recorded)
     struct space_mapping mapping;
     ck_assert(space_lookup(OURS + PAGE_BYTES, &mapping));
     ck_assert_uint_eq(mapping.offset, 3 * PAGE_BYTES);
-    ck_assert_int_eq(space_mremap(OURS + 2 * PAGE_BYTES, 0, PAGE_BYTES,
-                                  MREMAP_MAYMOVE | MREMAP_FIXED, OURS + ARENA),
+    ck_assert_int_eq(space_mremap(OURS + 2 * PAGE_BYTES, 0, PAGE_BYTES, MREMAP_MAYMOVE | MREMAP_FIXED, OURS + ARENA),
                      OURS + ARENA);
     ck_assert_int_eq(*(uint8_t *)(OURS + ARENA), *(uint8_t *)(OURS + 2 * PAGE_BYTES));
 }
@@ -327,10 +303,8 @@ START_TEST(loads_know_their_first_mapping)
     struct space_mapping mapping;
     /* As glibc's rtld: all of it, then parts, then bss. */
     uint64_t base = (uint64_t)space_mmap(0, 12 * PAGE_BYTES, PROT_READ, P, private_fd, 0);
-    space_mmap(base + PAGE_BYTES, 2 * PAGE_BYTES, PROT_READ | PROT_EXEC, P | MAP_FIXED, private_fd,
-               PAGE_BYTES);
-    space_mmap(base + 6 * PAGE_BYTES, 2 * PAGE_BYTES, RW, P | MAP_FIXED, private_fd,
-               3 * PAGE_BYTES);
+    space_mmap(base + PAGE_BYTES, 2 * PAGE_BYTES, PROT_READ | PROT_EXEC, P | MAP_FIXED, private_fd, PAGE_BYTES);
+    space_mmap(base + 6 * PAGE_BYTES, 2 * PAGE_BYTES, RW, P | MAP_FIXED, private_fd, 3 * PAGE_BYTES);
     space_mmap(base + 8 * PAGE_BYTES, 4 * PAGE_BYTES, RW, P | MAP_FIXED | MAP_ANONYMOUS, -1, 0);
     for (unsigned page = 0; page < 8; page++) {
         ck_assert(space_lookup(base + page * PAGE_BYTES, &mapping));
@@ -342,15 +316,13 @@ START_TEST(loads_know_their_first_mapping)
     /* As a loader that reserves first. */
     uint64_t other = (uint64_t)space_mmap(0, 12 * PAGE_BYTES, PROT_NONE, P | MAP_ANONYMOUS, -1, 0);
     space_mmap(other, PAGE_BYTES, PROT_READ, P | MAP_FIXED, private_fd, 0);
-    space_mmap(other + PAGE_BYTES, PAGE_BYTES, PROT_READ | PROT_EXEC, P | MAP_FIXED, private_fd,
-               PAGE_BYTES);
+    space_mmap(other + PAGE_BYTES, PAGE_BYTES, PROT_READ | PROT_EXEC, P | MAP_FIXED, private_fd, PAGE_BYTES);
     space_mmap(other + 4 * PAGE_BYTES, PAGE_BYTES, RW, P | MAP_FIXED, private_fd, 2 * PAGE_BYTES);
     for (unsigned page = 0; page < 5; page += page ? 3 : 1) {
         ck_assert(space_lookup(other + page * PAGE_BYTES, &mapping));
         ck_assert_uint_eq(mapping.object, other);
     }
-    uint64_t stubs =
-        (uint64_t)space_map_near(PAGE_BYTES, PROT_READ | PROT_EXEC, base, base + 12 * PAGE_BYTES);
+    uint64_t stubs = (uint64_t)space_map_near(PAGE_BYTES, PROT_READ | PROT_EXEC, base, base + 12 * PAGE_BYTES);
     ck_assert(stubs < base && base - stubs < 1ul << 31);
     ck_assert(space_lookup(stubs, &mapping) && mapping.kind == SPACE_FILE);
     ck_assert(space_map_near(PAGE_BYTES, PROT_READ | PROT_WRITE, 0, 0) > 0);
@@ -367,23 +339,19 @@ START_TEST(file_mappings_become_memory)
     ck_assert_int_eq(space_mmap(OURS, 8 * PAGE_BYTES, PROT_NONE, P, private_fd, 0), OURS);
     ck_assert(space_lookup(OURS, &mapping) && mapping.kind == SPACE_FILE);
     ck_assert_int_eq(space_mprotect(OURS + PAGE_BYTES, 7 * PAGE_BYTES, RW), 0);
-    ck_assert(space_lookup(OURS, &mapping) && mapping.kind == SPACE_FILE &&
-              mapping.protection == PROT_NONE);
+    ck_assert(space_lookup(OURS, &mapping) && mapping.kind == SPACE_FILE && mapping.protection == PROT_NONE);
     ck_assert(space_lookup(OURS + PAGE_BYTES, &mapping) && mapping.kind == SPACE_MEMORY);
     ck_assert_uint_eq(mapping.end, OURS + 6 * PAGE_BYTES);
     ck_assert(space_lookup(OURS + 6 * PAGE_BYTES, &mapping) && mapping.kind == SPACE_PINNED);
     ck_assert_int_eq(touch(OURS, false, 0), SIGSEGV);
     ck_assert_int_eq(touch(OURS + 7 * PAGE_BYTES, true, 0), SIGBUS);
-    ck_assert_uint_eq(*(uint8_t *)(OURS + PAGE_BYTES + 3),
-                      (uint8_t)((PAGE_BYTES + 3) * 7 + (PAGE_BYTES + 3) / 256));
+    ck_assert_uint_eq(*(uint8_t *)(OURS + PAGE_BYTES + 3), (uint8_t)((PAGE_BYTES + 3) * 7 + (PAGE_BYTES + 3) / 256));
     ck_assert_uint_eq(*(uint8_t *)(OURS + 5 * PAGE_BYTES + 701), 0);
     /* What has been written stays through advice that would bring the file back. */
     *(uint8_t *)(OURS + PAGE_BYTES) = 99;
     ck_assert_int_eq(space_madvise(OURS + PAGE_BYTES, PAGE_BYTES, MADV_DONTNEED), 0);
     ck_assert_uint_eq(*(uint8_t *)(OURS + PAGE_BYTES), 99);
-    ck_assert_int_eq(
-        space_mremap(OURS + 5 * PAGE_BYTES, PAGE_BYTES, 20 * PAGE_BYTES, MREMAP_MAYMOVE, 0),
-        -ENOMEM);
+    ck_assert_int_eq(space_mremap(OURS + 5 * PAGE_BYTES, PAGE_BYTES, 20 * PAGE_BYTES, MREMAP_MAYMOVE, 0), -ENOMEM);
 }
 END_TEST
 
@@ -414,8 +382,7 @@ START_TEST(peers_learn_what_they_must)
     space_peer_lookup(1, &fault, &answer);
     ck_assert_uint_eq(answer.kind, WIRE_MAPPING_NONE);
     /* Nobody is told what nobody knows. */
-    ck_assert_int_eq(space_mmap(OURS + 8 * PAGE_BYTES, PAGE_BYTES, RW, A, -1, 0),
-                     OURS + 8 * PAGE_BYTES);
+    ck_assert_int_eq(space_mmap(OURS + 8 * PAGE_BYTES, PAGE_BYTES, RW, A, -1, 0), OURS + 8 * PAGE_BYTES);
     ck_assert_int_eq(space_munmap(OURS + 8 * PAGE_BYTES, PAGE_BYTES), 0);
     ck_assert_uint_eq(dropped, 0);
     ck_assert_int_eq(space_madvise(OURS, PAGE_BYTES, MADV_FREE), 0);
@@ -425,20 +392,17 @@ START_TEST(peers_learn_what_they_must)
     ck_assert_int_eq(space_munmap(OURS, 4 * PAGE_BYTES), 0);
     ck_assert_uint_eq(dropped, 2);
     /* A mapping of files is fetched, up to their end; a window limits an answer. */
-    ck_assert_int_eq(
-        space_mmap(OURS, 8 * PAGE_BYTES, PROT_READ, MAP_PRIVATE | MAP_FIXED, private_fd, 0), OURS);
+    ck_assert_int_eq(space_mmap(OURS, 8 * PAGE_BYTES, PROT_READ, MAP_PRIVATE | MAP_FIXED, private_fd, 0), OURS);
     fault = (struct wire_fault){.address = OURS + 5 * PAGE_BYTES};
     space_peer_lookup(2, &fault, &answer);
     ck_assert_uint_eq(answer.kind, WIRE_MAPPING_FILE);
     fault.address = OURS + 6 * PAGE_BYTES;
     space_peer_lookup(2, &fault, &answer);
     ck_assert_uint_eq(answer.kind, WIRE_MAPPING_PINNED);
-    uint64_t giant = (uint64_t)space_mmap(0, 1ul << 40, PROT_READ,
-                                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    uint64_t giant = (uint64_t)space_mmap(0, 1ul << 40, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     fault.address = giant + (7ul << 30) + 123;
     space_peer_lookup(2, &fault, &answer);
-    ck_assert(answer.end - answer.start == 1ul << 30 && answer.start <= fault.address &&
-              fault.address < answer.end);
+    ck_assert(answer.end - answer.start == 1ul << 30 && answer.start <= fault.address && fault.address < answer.end);
     /* Memory that cannot be registered stays at home. */
     register_error = -ENOMEM;
     ck_assert_int_eq(space_mmap(OURS + ARENA, PAGE_BYTES, RW, A, -1, 0), OURS + ARENA);
@@ -455,8 +419,7 @@ START_TEST(a_failed_replacement_keeps_what_was_there)
     ck_assert_int_eq(space_mmap(OURS, 4 * PAGE_BYTES, RW, A, -1, 0), OURS);
     ck_assert_int_eq(raw(SYS_mmap, THEIRS, 4 * PAGE_BYTES, RW, A, -1ul, 0), THEIRS);
     peer_touch(1, 2, true);
-    ck_assert_int_eq(space_mmap(OURS, 4 * PAGE_BYTES, RW, MAP_SHARED | MAP_FIXED,
-                                open("/proc/self/exe", O_RDONLY), 0),
+    ck_assert_int_eq(space_mmap(OURS, 4 * PAGE_BYTES, RW, MAP_SHARED | MAP_FIXED, open("/proc/self/exe", O_RDONLY), 0),
                      -EACCES);
     ck_assert_int_eq(space_mmap(OURS, 4 * PAGE_BYTES, RW, A | MAP_HUGETLB, -1, 0) < 0, 1);
     ck_assert(owners[2].away && dropped == 0);
@@ -476,11 +439,9 @@ START_TEST(a_fork_child_is_alone)
     if (pid == 0) {
         struct space_mapping mapping;
         space_fork_child();
-        bool right =
-            space_lookup(OURS, &mapping) && mapping.nodes == 0 &&
-            space_munmap(OURS, PAGE_BYTES) == 0 && dropped == 0 &&
-            space_mmap(OURS, PAGE_BYTES, RW, MAP_PRIVATE | MAP_FIXED, private_fd, 0) == OURS &&
-            space_lookup(OURS, &mapping) && mapping.kind == SPACE_FILE;
+        bool right = space_lookup(OURS, &mapping) && mapping.nodes == 0 && space_munmap(OURS, PAGE_BYTES) == 0 &&
+                     dropped == 0 && space_mmap(OURS, PAGE_BYTES, RW, MAP_PRIVATE | MAP_FIXED, private_fd, 0) == OURS &&
+                     space_lookup(OURS, &mapping) && mapping.kind == SPACE_FILE;
         _exit(right ? 0 : 1);
     }
     space_fork_parent();

@@ -12,8 +12,8 @@
 #include "monitor/statistics.h"
 
 static struct wire_statistics nodes[9];
-static const char *const names[9] = {
-    "home", "local-1", "an-address-that-is-long:7171", "n3", "n4", "n5", "n6", "n7", "n8"};
+static const char *const names[9] = {"home", "local-1", "an-address-that-is-long:7171", "n3", "n4", "n5", "n6",
+                                     "n7",   "n8"};
 
 static struct statistics_session session_make(unsigned count)
 {
@@ -76,8 +76,7 @@ START_TEST(json_is_complete)
     ck_assert_uint_eq(json_array_size(list), 2);
     json_t *home = json_array_get(list, 0), *peer = json_array_get(list, 1);
     ck_assert_int_eq(json_integer_value(json_object_get(home, "cpu_system_us")), 1000000);
-    ck_assert_double_eq_tol(json_number_value(json_object_get(home, "cpu_share_percent")),
-                            400.0 / 7, 1e-9);
+    ck_assert_double_eq_tol(json_number_value(json_object_get(home, "cpu_share_percent")), 400.0 / 7, 1e-9);
     ck_assert_int_eq(json_integer_value(json_object_get(peer, "calls_forwarded")), 77);
     json_t *latency = json_object_get(peer, "fault_latency_ns");
     ck_assert_int_eq(json_integer_value(json_object_get(latency, "count")), 100);

@@ -126,8 +126,8 @@ START_TEST(argument_counts_are_right)
     for (unsigned i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
         const struct call_row *row = row_find(calls[i].name);
         ck_assert_msg(row != NULL, "%s has no row", calls[i].name);
-        ck_assert_msg(row->count == calls[i].count, "%s has %u arguments, not %u", calls[i].name,
-                      calls[i].count, row->count);
+        ck_assert_msg(row->count == calls[i].count, "%s has %u arguments, not %u", calls[i].name, calls[i].count,
+                      row->count);
     }
 }
 END_TEST
@@ -137,8 +137,7 @@ START_TEST(rows_are_consistent)
     for (unsigned number = 0; number < CALL_COUNT; number++) {
         const struct call_row *row = &call_table[number];
         const char *name = row->name != NULL ? row->name : "(gap)";
-        ck_assert_msg(row->why != NULL && row->why[0] != '\0', "%s (%u) has no reason", name,
-                      number);
+        ck_assert_msg(row->why != NULL && row->why[0] != '\0', "%s (%u) has no reason", name, number);
         ck_assert_msg((row->name == NULL) == (row->place == CALL_UNKNOWN), "%s (%u)", name, number);
         ck_assert_uint_le(row->place, CALL_UNKNOWN);
         ck_assert_uint_le(row->count, 6);
@@ -147,8 +146,7 @@ START_TEST(rows_are_consistent)
         else if (row->place != CALL_UNKNOWN)
             ck_assert_msg(row->error == 0, "%s has an errno and is not refused", name);
         for (unsigned i = 0; i < 6; i++) {
-            ck_assert_msg((row->arguments[i] != ARG_NONE) == (i < row->count), "%s, argument %u",
-                          name, i);
+            ck_assert_msg((row->arguments[i] != ARG_NONE) == (i < row->count), "%s, argument %u", name, i);
             ck_assert_uint_le(row->arguments[i], ARG_OPAQUE);
             if (i >= row->count)
                 continue;
@@ -156,8 +154,7 @@ START_TEST(rows_are_consistent)
              * or a pointer. */
             const struct call_size size = row->sizes[i];
             int other = size.argument == -2 ? size.bytes : size.argument;
-            ck_assert_msg(other < row->count && other != (int)i, "%s, size of argument %u", name,
-                          i);
+            ck_assert_msg(other < row->count && other != (int)i, "%s, size of argument %u", name, i);
             if (size.argument == -2) {
                 ck_assert_int_eq(row->arguments[other], ARG_INOUT);
             } else if (other >= 0) {
@@ -165,8 +162,7 @@ START_TEST(rows_are_consistent)
                               "%s: argument %d is no size", name, other);
                 ck_assert_uint_gt(size.bytes, 0);
             }
-            if (row->arguments[i] >= ARG_IN && row->arguments[i] <= ARG_INOUT &&
-                size.argument == -1)
+            if (row->arguments[i] >= ARG_IN && row->arguments[i] <= ARG_INOUT && size.argument == -1)
                 ck_assert_msg(size.bytes > 0, "%s, argument %u points to nothing", name, i);
         }
     }

@@ -1,6 +1,7 @@
 /*
  * Pages by system calls: nothing waits for a missing page, contents and protection change together,
- * and errors mean what the protocol takes them for. links: runtime/descriptor.c runtime/userfault.c runtime/userfault_take.c
+ * and errors mean what the protocol takes them for. links: runtime/descriptor.c runtime/userfault.c
+ * runtime/userfault_take.c
  */
 #include <check.h>
 #include <errno.h>
@@ -41,8 +42,7 @@ static void region_set_up(void)
     ck_assert_ptr_eq(mmap(region, REGION_PAGES * PAGE_BYTES, PROT_READ | PROT_WRITE,
                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0),
                      region);
-    ck_assert_int_eq(userfault_register(&userfault, REGION_START, REGION_PAGES * PAGE_BYTES, true),
-                     0);
+    ck_assert_int_eq(userfault_register(&userfault, REGION_START, REGION_PAGES * PAGE_BYTES, true), 0);
 }
 
 static void region_tear_down(void)
@@ -124,8 +124,7 @@ START_TEST(install_wakes_a_reader_and_guards_a_writer)
     memset(data, 5, sizeof data);
     pthread_create(&thread, NULL, byte_read, region + 100);
     ck_assert(!event_wait().write);
-    ck_assert_int_eq(userfault_install(&userfault, first_page, data + 24, false),
-                     0); /* frames are not aligned */
+    ck_assert_int_eq(userfault_install(&userfault, first_page, data + 24, false), 0); /* frames are not aligned */
     pthread_join(thread, &seen);
     ck_assert_uint_eq((uintptr_t)seen, 5);
     ck_assert_int_eq(userfault_install(&userfault, first_page, data, true), -EEXIST);
@@ -192,8 +191,7 @@ START_TEST(take_of_any_page)
 {
     uint8_t data[PAGE_BYTES];
     ck_assert_int_eq(userfault_take(&userfault, first_page, data, true), 1); /* never touched */
-    static const int protections[] = {PROT_NONE, PROT_READ, PROT_READ | PROT_EXEC,
-                                      PROT_READ | PROT_WRITE | PROT_EXEC};
+    static const int protections[] = {PROT_NONE, PROT_READ, PROT_READ | PROT_EXEC, PROT_READ | PROT_WRITE | PROT_EXEC};
     for (unsigned i = 0; i < sizeof protections / sizeof *protections; i++) {
         ck_assert_int_eq(userfault_install(&userfault, first_page, NULL, true), 0);
         ck_assert_int_eq(mprotect(region, PAGE_BYTES, PROT_READ | PROT_WRITE), 0);
@@ -356,9 +354,8 @@ START_TEST(huge_pages_are_cut)
     uint8_t data[PAGE_BYTES];
     uint8_t *huge = (uint8_t *)(REGION_START + (1ul << 30));
     uint64_t page = (uintptr_t)huge >> PAGE_SHIFT;
-    ck_assert_ptr_eq(mmap(huge, 4ul << 20, PROT_READ | PROT_WRITE,
-                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0),
-                     huge);
+    ck_assert_ptr_eq(
+        mmap(huge, 4ul << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0), huge);
     madvise(huge, 4ul << 20, MADV_HUGEPAGE);
     ck_assert_int_eq(*(volatile uint8_t *)huge, 0);
     memset(huge + (2ul << 20), 6, 2ul << 20);

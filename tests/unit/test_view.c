@@ -54,8 +54,7 @@ static char *view_read(const char *path)
 static unsigned count_lines(const char *text, const char *start)
 {
     unsigned count = 0;
-    for (const char *line = text; line != NULL && *line != 0;
-         line = strchr(line, '\n'), line += line != NULL)
+    for (const char *line = text; line != NULL && *line != 0; line = strchr(line, '\n'), line += line != NULL)
         count += strncmp(line, start, strlen(start)) == 0;
     return count;
 }
@@ -88,8 +87,7 @@ START_TEST(one_node_is_the_machine)
     ck_assert_mem_eq(&ours, &kernels, (size_t)a);
     ck_assert_int_eq(view_open("/proc/cpuinfo", O_RDONLY), -ENOSYS);
     ck_assert_int_eq(view_sched_getaffinity(0, 3, &ours), -EINVAL);
-    ck_assert_int_eq(view_sched_setaffinity(0, sizeof ours, memset(&ours, 0, sizeof ours)),
-                     -EINVAL);
+    ck_assert_int_eq(view_sched_setaffinity(0, sizeof ours, memset(&ours, 0, sizeof ours)), -EINVAL);
 }
 END_TEST
 
@@ -151,7 +149,7 @@ START_TEST(mask_errors)
     mask[15] = 1;
     ck_assert_int_eq(view_sched_setaffinity(0, sizeof mask, mask), -EINVAL);
     mask[0] = 1;
-    ck_assert_int_eq(view_sched_setaffinity(0, 1, mask), 0); /* a short one is padded with zeros */
+    ck_assert_int_eq(view_sched_setaffinity(0, 1, mask), 0);       /* a short one is padded with zeros */
     ck_assert_int_eq(view_sched_getaffinity(0, 8, mask), -EINVAL); /* too small for 72 processors */
     ck_assert_int_eq(view_sched_getaffinity(0, sizeof mask - 1, mask), -EINVAL);
     ck_assert_int_eq(view_sched_getaffinity(-1, sizeof mask, mask), -ESRCH);
@@ -208,8 +206,7 @@ START_TEST(files_tell_of_all_processors)
     ck_assert_str_eq(view_read("/sys/devices/system/cpu/online"), line);
     ck_assert_str_eq(view_read("/sys/devices/system/cpu/possible"), line);
     ck_assert_str_eq(view_read("/sys/devices/system/cpu/present"), line);
-    ck_assert_int_ge(atoi(view_read("/sys/devices/system/cpu/kernel_max")),
-                     (int)(home_count + MANY - 1));
+    ck_assert_int_ge(atoi(view_read("/sys/devices/system/cpu/kernel_max")), (int)(home_count + MANY - 1));
     const unsigned fewer[] = {1, 0};
     view_initialise(2, fewer);
     if (sysconf(_SC_NPROCESSORS_ONLN) > 1) {
@@ -257,11 +254,9 @@ static void *read_links(void *unused)
 {
     (void)unused;
     char path[64], target[PATH_MAX];
-    const char *const forms[] = {"/proc/self/exe", "/proc/thread-self/exe", "//proc//self/exe",
-                                 "/proc/self/./exe"};
+    const char *const forms[] = {"/proc/self/exe", "/proc/thread-self/exe", "//proc//self/exe", "/proc/self/./exe"};
     for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++)
-        ck_assert_int_eq(view_readlink(forms[i], target, sizeof target),
-                         (long)strlen("/usr/bin/env"));
+        ck_assert_int_eq(view_readlink(forms[i], target, sizeof target), (long)strlen("/usr/bin/env"));
     const int ids[] = {getpid(), gettid()};
     for (size_t i = 0; i < 2; i++) {
         snprintf(path, sizeof path, "/proc/%d/exe", ids[i]);
@@ -286,8 +281,7 @@ START_TEST(exe_link)
     ck_assert_int_eq(view_readlink("/proc/1/exe", target, sizeof target), -ENOSYS);
     ck_assert_int_eq(view_readlink("/proc/self/exec", target, sizeof target), -ENOSYS);
     ck_assert_int_eq(view_readlink("/proc/self/task/self/exe", target, sizeof target), -ENOSYS);
-    ck_assert_int_eq(view_readlink("/proc/99999999999999999999/exe", target, sizeof target),
-                     -ENOSYS);
+    ck_assert_int_eq(view_readlink("/proc/99999999999999999999/exe", target, sizeof target), -ENOSYS);
     ck_assert(view_exe_of("/proc/self/exe", target, sizeof target));
     ck_assert_str_eq(target, "/usr/bin/env");
     ck_assert(!view_exe_of("/proc/self/exe", target, 5));

@@ -46,8 +46,8 @@ static void teardown(void)
     mock_end(&mock);
 }
 
-static struct coproc_command *make(struct coproc_queue *queue, struct coproc_memory *memory,
-                                   unsigned access, unsigned flags)
+static struct coproc_command *make(struct coproc_queue *queue, struct coproc_memory *memory, unsigned access,
+                                   unsigned flags)
 {
     struct coproc_command *command = coproc_command_new(engine, queue, flags, "test");
     if (memory)
@@ -55,8 +55,8 @@ static struct coproc_command *make(struct coproc_queue *queue, struct coproc_mem
     return command;
 }
 
-static struct coproc_command *put(struct coproc_queue *queue, struct coproc_memory *memory,
-                                  unsigned access, unsigned flags)
+static struct coproc_command *put(struct coproc_queue *queue, struct coproc_memory *memory, unsigned access,
+                                  unsigned flags)
 {
     struct coproc_command *command = make(queue, memory, access, flags);
     coproc_command_enqueue(command);
@@ -116,8 +116,7 @@ END_TEST
 START_TEST(test_events_retire_in_order)
 {
     mock_hold(&mock, true);
-    struct coproc_command *slow = put(first, a, COPROC_WRITE, 0),
-                          *quick = make(first, NULL, 0, COPROC_LOCAL);
+    struct coproc_command *slow = put(first, a, COPROC_WRITE, 0), *quick = make(first, NULL, 0, COPROC_LOCAL);
     coproc_command_enqueue(quick);
     struct coproc_command *waiter = make(second, b, COPROC_WRITE, 0);
     coproc_command_wait(waiter, quick);
@@ -158,10 +157,8 @@ START_TEST(test_gate)
     struct coproc_command *behind = make(first, a, COPROC_WRITE, 0);
     coproc_command_wait(behind, gate);
     coproc_command_enqueue(behind);
-    struct coproc_command *later = put(first, b, COPROC_WRITE, 0),
-                          *beside = put(second, a, COPROC_WRITE, 0);
-    ck_assert(coproc_command_gated(behind) && coproc_command_gated(later) &&
-              !coproc_command_gated(beside));
+    struct coproc_command *later = put(first, b, COPROC_WRITE, 0), *beside = put(second, a, COPROC_WRITE, 0);
+    ck_assert(coproc_command_gated(behind) && coproc_command_gated(later) && !coproc_command_gated(beside));
     ck_assert(submitted_soon(1));
     coproc_drain(engine); /* what is behind a shut gate is left */
     ck_assert(!coproc_command_retired(behind) && coproc_command_retired(beside));
@@ -179,8 +176,7 @@ END_TEST
 
 START_TEST(test_failures)
 {
-    struct coproc_command *bad = make(first, a, COPROC_WRITE, 0),
-                          *waiter = make(second, a, COPROC_WRITE, 0);
+    struct coproc_command *bad = make(first, a, COPROC_WRITE, 0), *waiter = make(second, a, COPROC_WRITE, 0);
     mock_work(bad)->status = -5;
     mock_work(bad)->delay_us = 1000;
     coproc_command_enqueue(bad);
@@ -226,8 +222,7 @@ START_TEST(test_million_launches_in_bounded_memory)
     mock.inside = true;
     struct coproc_counts counts;
     for (unsigned i = 0; i < 1000000; i++) {
-        struct coproc_command *command =
-            coproc_command_new(engine, i & 1 ? first : loose, 0, "launch");
+        struct coproc_command *command = coproc_command_new(engine, i & 1 ? first : loose, 0, "launch");
         coproc_command_access(command, a, i % 64 * 64, 64, i % 3 ? COPROC_WRITE : COPROC_READ);
         coproc_command_access(command, b, i * 7 % 4000, 96, COPROC_READ);
         coproc_command_enqueue(command);

@@ -111,8 +111,7 @@ static bool reads_conflict(const struct operation *reader, const struct operatio
 
 static bool operations_conflict(const struct operation *a, const struct operation *b)
 {
-    bool writes =
-        a->bytes && b->bytes && a->target == b->target && overlap(a->at, a->bytes, b->at, b->bytes);
+    bool writes = a->bytes && b->bytes && a->target == b->target && overlap(a->at, a->bytes, b->at, b->bytes);
     return writes || reads_conflict(a, b) || reads_conflict(b, a);
 }
 
@@ -190,22 +189,19 @@ static void host_wait_queue(unsigned queue)
  * --------------------------------------------------------------------------------------------------------------------------
  */
 
-static void command_enqueue(unsigned queue, const struct operation *operation,
-                            const struct set *waits, unsigned flags)
+static void command_enqueue(unsigned queue, const struct operation *operation, const struct set *waits, unsigned flags)
 {
     unsigned index = p.count;
     struct set before = p.covered;
     flags |= operation->to_host ? COPROC_HOST_VISIBLE : 0;
     if (!(flags & COPROC_LOCAL) && pick(24) == 0)
         flags |= COPROC_UNKNOWN;
-    struct coproc_command *command =
-        coproc_command_new(p.engine, p.queues[queue], flags, "operation");
+    struct coproc_command *command = coproc_command_new(p.engine, p.queues[queue], flags, "operation");
     p.commands[index].command = command;
     p.commands[index].operation = *operation;
     p.commands[index].operation.result = &p.commands[index].result;
     p.commands[index].queue = queue;
-    *mock_work(command) =
-        (struct mock_work){.run = operation_execute, .argument = &p.commands[index].operation};
+    *mock_work(command) = (struct mock_work){.run = operation_execute, .argument = &p.commands[index].operation};
     bool explicit_waits = false;
     for (unsigned i = 0; i < index; i++) {
         struct set more = closure(i);
@@ -231,10 +227,9 @@ static void command_enqueue(unsigned queue, const struct operation *operation,
         set_add(&p.queue_before[queue], index);
     }
     for (unsigned r = 0; r < operation->reads; r++)
-        coproc_command_access(command, p.memories[operation->source[r]], operation->from[r],
-                              operation->length[r], COPROC_READ);
-    coproc_command_access(command, p.memories[operation->target], operation->at, operation->bytes,
-                          COPROC_WRITE);
+        coproc_command_access(command, p.memories[operation->source[r]], operation->from[r], operation->length[r],
+                              COPROC_READ);
+    coproc_command_access(command, p.memories[operation->target], operation->at, operation->bytes, COPROC_WRITE);
     p.commands[index].expected = operation_run(operation, expected);
     p.count++;
     coproc_command_enqueue(command);
@@ -304,16 +299,14 @@ static void step(void)
             gate_make();
         break;
     case 3:
-        command_enqueue(pick(QUEUES), &nothing, NULL,
-                        COPROC_LOCAL | (pick(2) ? COPROC_MARKER : COPROC_BARRIER));
+        command_enqueue(pick(QUEUES), &nothing, NULL, COPROC_LOCAL | (pick(2) ? COPROC_MARKER : COPROC_BARRIER));
         break;
     case 4: {
         struct set waits = {{0}};
         for (unsigned i = 0; i < p.count; i++)
             if (pick(10) == 0)
                 set_add(&waits, i);
-        command_enqueue(pick(QUEUES), &nothing, &waits,
-                        COPROC_LOCAL | (pick(2) ? COPROC_MARKER : COPROC_BARRIER));
+        command_enqueue(pick(QUEUES), &nothing, &waits, COPROC_LOCAL | (pick(2) ? COPROC_MARKER : COPROC_BARRIER));
         break;
     }
     default:
@@ -385,13 +378,12 @@ START_TEST(test_programs)
 {
     unsigned count = programs_wanted();
     for (unsigned seed = 1; seed <= count; seed++)
-        ck_assert_msg(program_run(seed, 0),
-                      "program %u gives another result than in the order of issue", seed);
+        ck_assert_msg(program_run(seed, 0), "program %u gives another result than in the order of issue", seed);
 }
 END_TEST
 
-static const unsigned faults[] = {COPROC_FAULT_NO_RAW, COPROC_FAULT_NO_WAR, COPROC_FAULT_NO_WAW,
-                                  COPROC_FAULT_NO_COVER, COPROC_FAULT_NO_STICKY};
+static const unsigned faults[] = {COPROC_FAULT_NO_RAW, COPROC_FAULT_NO_WAR, COPROC_FAULT_NO_WAW, COPROC_FAULT_NO_COVER,
+                                  COPROC_FAULT_NO_STICKY};
 
 START_TEST(test_mutants)
 {
