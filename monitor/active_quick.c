@@ -63,7 +63,7 @@ static struct clock_answer clock_answer(uint64_t number, const uint64_t *g)
 
 bool active_answers_itself(struct thread *thread, struct registers *registers)
 {
-    uint64_t *result = &registers->g[REG_RAX], number = *result;
+    uint64_t *result = &registers->g[REG_RAX], number = (uint32_t)*result;
     if (number == SYS_getpid || number == SYS_gettid) {
         *result = (uint64_t)(number == SYS_getpid ? thread->pid : thread->program_tid);
     } else {
@@ -84,7 +84,7 @@ bool active_concerns_thread(uint64_t number)
 void active_call_fill(struct wire_call *call, const struct registers *registers)
 {
     const uint64_t *g = registers->g;
-    call->number = g[REG_RAX];
+    call->number = (uint32_t)g[REG_RAX]; /* as the kernel takes it */
     call->arguments[0] = g[REG_RDI];
     call->arguments[1] = g[REG_RSI];
     call->arguments[2] = g[REG_RDX];
@@ -99,7 +99,7 @@ long active_call_quick(struct registers *registers)
     struct thread *thread = thread_self();
     if (active_answers_itself(thread, registers))
         return 0;
-    if (active_concerns_thread(registers->g[REG_RAX]))
+    if (active_concerns_thread((uint32_t)registers->g[REG_RAX]))
         return 1;
     struct wire_call call;
     active_call_fill(&call, registers);

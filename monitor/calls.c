@@ -47,17 +47,35 @@
 /* ---- classes --------------------------------------------------------------------------------------------------------
  */
 
-/* Calls whose path may name something that the session shows differently. */
+/* Calls that are looked at only when their arguments say so: a path may name something that the session shows
+ * differently, a descriptor be ours, a mask open what we may not block. */
 static const struct {
     uint16_t number;
     uint8_t class;
 } path_calls[] = {
-    {SYS_open, CLASS_PATH0},       {SYS_stat, CLASS_PATH0},    {SYS_lstat, CLASS_PATH0},
-    {SYS_readlink, CLASS_PATH0},   {SYS_openat, CLASS_PATH1},  {SYS_newfstatat, CLASS_PATH1},
-    {SYS_readlinkat, CLASS_PATH1}, {SYS_openat2, CLASS_PATH1}, {SYS_statx, CLASS_PATH1},
-    {SYS_close, CLASS_FD},         {SYS_fstat, CLASS_FD},      {SYS_fcntl, CLASS_FD},
-    {SYS_dup, CLASS_FD},           {SYS_lseek, CLASS_FD},      {SYS_ioctl, CLASS_FD},
-    {SYS_getcpu, CLASS_DIRECT},    {SYS_futex, CLASS_FUTEX},
+    {SYS_open, CLASS_PATH0},
+    {SYS_stat, CLASS_PATH0},
+    {SYS_lstat, CLASS_PATH0},
+    {SYS_readlink, CLASS_PATH0},
+    {SYS_openat, CLASS_PATH1},
+    {SYS_newfstatat, CLASS_PATH1},
+    {SYS_readlinkat, CLASS_PATH1},
+    {SYS_openat2, CLASS_PATH1},
+    {SYS_statx, CLASS_PATH1},
+    {SYS_close, CLASS_FD},
+    {SYS_fstat, CLASS_FD},
+    {SYS_fcntl, CLASS_FD},
+    {SYS_dup, CLASS_FD},
+    {SYS_lseek, CLASS_FD},
+    {SYS_ioctl, CLASS_FD},
+    {SYS_rt_sigsuspend, CLASS_SLOW},
+    {SYS_ppoll, CLASS_ARGUMENT3},
+    {SYS_pselect6, CLASS_ARGUMENT5},
+    {SYS_epoll_pwait, CLASS_ARGUMENT4},
+    {SYS_epoll_pwait2, CLASS_ARGUMENT4},
+    {SYS_io_pgetevents, CLASS_ARGUMENT5},
+    {SYS_getcpu, CLASS_DIRECT},
+    {SYS_futex, CLASS_FUTEX},
 };
 
 static void class_slow(uint64_t number, void *classes)
@@ -324,6 +342,8 @@ long call_handle(struct thread *thread, uint64_t number, const uint64_t a[6], st
         return signal_call_wait(thread, a);
     if (classes_home()[number] == CLASS_FD && descriptor_is_ours((unsigned)a[0]))
         return -EBADF;
+    if (signal_call_opens(thread, number, a))
+        return signal_call_opening(thread, number, a);
     if (timed_call_is(number, a))
         return timed_call(thread, number, a);
     if (number == SYS_futex)
@@ -410,7 +430,7 @@ void call_slow(struct registers *registers)
         active_call(thread, registers);
         return;
     }
-    uint64_t number = registers->g[REG_RAX];
+    uint64_t number = (uint32_t)registers->g[REG_RAX]; /* as the kernel takes it */
     const uint64_t arguments[6] = {registers->g[REG_RDI], registers->g[REG_RSI], registers->g[REG_RDX],
                                    registers->g[REG_R10], registers->g[REG_R8],  registers->g[REG_R9]};
     long result = thread->restart; /* set when a direct call was cut short */

@@ -76,18 +76,23 @@ bool context_valid(const struct wire_context *context, size_t bytes)
     return (header[0] & ~thread_xfeatures()) == 0 && header[1] == 0;
 }
 
+void context_vector_initial(struct thread *thread)
+{
+    const uint16_t x87_control = 0x037f;
+    const uint32_t mxcsr = 0x1f80;
+    area_clear(thread->xsave);
+    memcpy(thread->xsave, &x87_control, sizeof x87_control);
+    memcpy((uint8_t *)thread->xsave + 24, &mxcsr, sizeof mxcsr);
+}
+
 void context_to_registers(struct thread *thread, const struct wire_context *context, struct registers *registers)
 {
     memcpy(registers->g, context->gregs, sizeof registers->g);
     thread->app_fs = context->fs_base;
     uint8_t *area = thread->xsave;
-    area_clear(area);
-    if (context->xsave_bytes == 0) {
-        uint32_t control = 0x1f80, word = 0x037f;
-        memcpy(area, &word, 2);
-        memcpy(area + 24, &control, 4);
+    context_vector_initial(thread);
+    if (context->xsave_bytes == 0)
         return;
-    }
     memcpy(area, context_xsave(context), context->xsave_bytes);
     uint64_t header[8] = {0};
     if (context->xsave_bytes == 512)

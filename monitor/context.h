@@ -26,6 +26,8 @@ bool context_valid(const struct wire_context *context, size_t bytes);
 
 /* Makes `context` the vector state and the registers of `thread` as if it were in a call. */
 void context_to_registers(struct thread *thread, const struct wire_context *context, struct registers *registers);
+/* The program goes on with the vector state that a new program has. */
+void context_vector_initial(struct thread *thread);
 /* Asks the pager for the pages that a context which has just arrived will touch first. */
 void context_want(const struct wire_context *context);
 /* thread->context has come from another node. */

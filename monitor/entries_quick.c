@@ -25,7 +25,7 @@ long entries_quick(struct registers *registers)
 {
     const uint64_t *g = registers->g;
     const uint64_t arguments[6] = {g[REG_RDI], g[REG_RSI], g[REG_RDX]};
-    if (g[REG_RAX] != SYS_getdents64)
+    if ((uint32_t)g[REG_RAX] != SYS_getdents64)
         return 1;
     struct thread *thread = thread_self();
     long result = syscall_interruptible(SYS_getdents64, arguments);

@@ -174,8 +174,11 @@ static long clone_thread(struct thread *parent, struct registers *registers, uin
     if (member)
         host |= CLONE_CHILD_CLEARTID;
     int *cleared = member ? (int *)&child->kernel_alive : (int *)child_tid;
+    bool inherits = member && !waits;
+    if (inherits)
+        view_thread_begin();
     long result = thread_clone(child, host, (int *)parent_tid, cleared, child_begin);
-    if (result > 0 && member)
+    if (inherits)
         view_thread_created(parent->tid, (pid_t)result);
     thread_set_mask(parent->mask & ~SIGNALS_OURS);
     if (result < 0 || waits) {
@@ -240,11 +243,11 @@ static void fork_child(struct thread *thread, struct registers *registers, uint6
 static long clone_process(struct thread *thread, struct registers *registers, uint64_t flags, uint64_t stack,
                           uint64_t parent_tid, uint64_t child_tid, uint64_t tls)
 {
-    bool distributed = session_distributed();
     thread_block_signals();
     if (atomic_load(&thread->pending) & PENDING_SIGNAL)
         return RESULT_RESTART_NOINT;
     pthread_mutex_lock(&fork_lock);
+    bool distributed = session_use_hold();
     if (distributed)
         pager_freeze();
     patch_fork_prepare();
@@ -264,6 +267,7 @@ static long clone_process(struct thread *thread, struct registers *registers, ui
         patch_fork_done();
         if (distributed)
             pager_thaw();
+        session_use_release();
         pthread_mutex_unlock(&fork_lock);
     }
     thread_set_mask(thread->mask & ~SIGNALS_OURS);

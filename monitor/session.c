@@ -358,6 +358,17 @@ bool session_use_peers(void)
     return true;
 }
 
+bool session_use_hold(void)
+{
+    pthread_mutex_lock(&use_lock);
+    return session_distributed();
+}
+
+void session_use_release(void)
+{
+    pthread_mutex_unlock(&use_lock);
+}
+
 struct channel *session_channel_take(unsigned node)
 {
     char why[WIRE_MESSAGE_BYTES] = "";
@@ -379,7 +390,9 @@ struct channel *session_channel_take(unsigned node)
         result = channel_connect(nodes[node].name, WIRE_KIND_THREAD, session_id, key, configuration.timeout_ms,
                                  (int)fdguard_floor(), &channel, why);
     if (result < 0) {
-        span_warn("node %s: %s", nodes[node].name, why[0] ? why : strerror(-result));
+        static _Atomic bool told;
+        if (!atomic_exchange(&told, true))
+            span_warn("node %s: %s; threads stay on this node", nodes[node].name, why[0] ? why : strerror(-result));
         return NULL;
     }
     return channel;

@@ -57,6 +57,11 @@ void session_unpin(void);
 /* Brings the peers into use if they are not: connects, starts the pager, registers memory. False with a line on stderr.
  */
 bool session_use_peers(void);
+/* New threads keep away from `node` for some seconds, longer each time. */
+void session_avoid(unsigned node);
+/* True when peers are in use; none are brought into use until session_use_release. */
+bool session_use_hold(void);
+void session_use_release(void);
 
 /* A thread channel to `node`, from the pool or new; NULL with a line on stderr. */
 struct channel *session_channel_take(unsigned node);

@@ -25,6 +25,7 @@
 #include "monitor/thread.h"
 #include "monitor/view.h"
 #include "runtime/channel.h"
+#include "runtime/descriptor.h"
 #include "runtime/heap.h"
 #include "runtime/userfault.h"
 
@@ -146,6 +147,12 @@ int session_local_thread(struct session_node *node, struct channel **channel, ch
     int result = tcp_pair(pair, why);
     if (result < 0)
         return result;
+    int own = fdguard_move(pair[0]);
+    if (own < 0) {
+        close(pair[1]);
+        snprintf(why, WIRE_MESSAGE_BYTES, "no descriptor is left for a thread there (raise ulimit -n)");
+        return own;
+    }
     char byte = 0, control[CMSG_SPACE(sizeof(int))];
     memset(control, 0, sizeof control);
     struct iovec part = {&byte, 1};
@@ -159,9 +166,9 @@ int session_local_thread(struct session_node *node, struct channel **channel, ch
     ssize_t sent = sendmsg(node->thread_socket, &message, MSG_NOSIGNAL);
     close(pair[1]);
     if (sent < 0) {
-        close(pair[0]);
+        descriptor_close(own);
         snprintf(why, WIRE_MESSAGE_BYTES, "the peer takes no more threads");
         return -EPIPE;
     }
-    return channel_accept(fdguard_move(pair[0]), NULL, 1000, channel, why);
+    return channel_accept(own, NULL, 1000, channel, why);
 }

@@ -24,8 +24,6 @@ int session_local_thread(struct session_node *node, struct channel **channel, ch
 const char *session_node_name(unsigned node);
 unsigned session_node_threads(unsigned node);
 unsigned session_node_cpus(unsigned node);
-/* New threads keep away from `node` for some seconds, longer each time. */
-void session_avoid(unsigned node);
 /* Every node's figures now; false when the session is ending. Waits for the answers. */
 bool session_statistics_read(struct wire_statistics all[NODES_MAX]);
 /* For spanctl: as at the end, while the session runs. */

@@ -178,11 +178,21 @@ static void came_home(struct thread *thread, size_t bytes)
     syscall_leave(registers);
 }
 
+/* The node takes no more threads, or there is no way to tell it: the program goes on at home. */
+static _Noreturn void stay_home(struct thread *thread)
+{
+    session_avoid(thread->node);
+    session_thread_moved(thread->node, HOME_NODE);
+    thread->node = HOME_NODE;
+    call_set_home(thread);
+    context_resume(thread, thread->context);
+}
+
 static void start_send(struct thread *thread)
 {
     thread->channel = session_channel_take(thread->node);
     if (!thread->channel)
-        span_fatal("node %u takes no more threads", thread->node);
+        stay_home(thread);
     atomic_fetch_add(&migrations, 1);
     atomic_store(&thread->activity, THREAD_SHADOWS);
     uint64_t addresses[PAGER_WANT_MAX];

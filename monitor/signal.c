@@ -27,6 +27,7 @@
 #ifndef SA_RESTORER
 #define SA_RESTORER 0x04000000
 #endif
+#define SIGINFO_SECCOMP       1
 #define SIGINFO_USER_DISPATCH 2
 #define ARCH_X86_64           0xc000003eu
 
@@ -68,12 +69,13 @@ struct signal_action *signal_action_of(struct process *process, int signal)
     return &process->actions[signal];
 }
 
-void signal_initialise(void)
+void signal_initialise(bool peer)
 {
+    const uint64_t faults = peer ? SIGNALS_FAULTS : SIGNALS_SYNCHRONOUS;
     for (int signal = 1; signal <= 64; signal++) {
-        if (!(SIGNALS_OURS & SIGNAL_BIT(signal)))
+        if (!((faults | SIGNALS_OURS) & SIGNAL_BIT(signal)))
             continue;
-        struct signal_action old = host_install(signal, SIGNALS_SYNCHRONOUS & SIGNAL_BIT(signal) ? SA_NODEFER : 0);
+        struct signal_action old = host_install(signal, faults & SIGNAL_BIT(signal) ? SA_NODEFER : 0);
         action_inherit(&process_first, signal, &old);
     }
 }
@@ -235,9 +237,36 @@ static void asynchronous(struct thread *thread, const siginfo_t *info, struct fr
         default_action(info, context); /* the program has gone back to it meanwhile */
 }
 
+/*
+ * A seccomp filter of the program's answers a call with a signal. The calls of the program are made by our text: the
+ * signal names the place where the program made it, and what carries the call out sees that the kernel has not done it.
+ * Of calls that the monitor makes for itself the program learns nothing.
+ */
+static void refused_by_filter(struct thread *thread, const siginfo_t *info, struct frame_ucontext *context,
+                              bool in_monitor)
+{
+    siginfo_t told = *info;
+    uint64_t after = context->g[REG_RIP];
+    if (after == (uint64_t)direct_after) {
+        after = thread->return_address;
+    } else if (!in_program(context, in_monitor)) {
+        context->g[REG_RAX] = (uint64_t)-EPERM;
+        if (after != (uint64_t)gadget_after)
+            return;
+        after = ((const struct registers *)(thread->monitor_rsp - REGISTERS_BYTES))->g[REG_RIP];
+    }
+    uint64_t own = patch_translate(after);
+    told.si_call_addr = (void *)(own ? own : after);
+    asynchronous(thread, &told, context, in_monitor);
+}
+
 static void synchronous(struct thread *thread, const siginfo_t *info, struct frame_ucontext *context, bool in_monitor)
 {
     int signal = info->si_signo;
+    if (signal == SIGSYS && info->si_code == SIGINFO_SECCOMP && !active_is_peer()) {
+        refused_by_filter(thread, info, context, in_monitor);
+        return;
+    }
     if (info->si_code > 0 && fault_of_copy(context))
         return;
     uint64_t resume;
@@ -311,17 +340,40 @@ static void interrupted(struct thread *thread, struct frame_ucontext *context, b
     atomic_fetch_or(&thread->pending, PENDING_MOVE);
 }
 
+/* What interrupted this handler of ours and waits in the thread, before the program goes on. */
+static void deliver_nested(struct thread *thread, struct frame_ucontext *context)
+{
+    unsigned kept = 0, count = thread->signal_count;
+    atomic_fetch_and(&thread->pending, ~PENDING_SIGNAL);
+    for (unsigned i = 0; i < count; i++) {
+        struct signal_action action;
+        siginfo_t info = thread->signals[i];
+        if (thread->mask & SIGNAL_BIT(info.si_signo)) {
+            thread->signals[kept] = info;
+            thread->signal_held[kept++] = true;
+        } else if (signal_take_action(thread, info.si_signo, &action)) {
+            signal_frame_now(thread, &action, &info, context);
+        } else if (!signal_is_ignored(thread, info.si_signo)) {
+            default_action(&info, context);
+        }
+    }
+    thread->signal_count = kept;
+}
+
 void signal_handle(int signal, siginfo_t *info, struct frame_ucontext *context, bool in_monitor)
 {
     struct thread *thread = thread_self();
+    const uint64_t faults = active_is_peer() ? SIGNALS_FAULTS : SIGNALS_SYNCHRONOUS;
     if (signal == SIGSYS && info->si_code == SIGINFO_USER_DISPATCH)
         dispatch_slow(context, in_monitor);
     else if (interrupt_is_ours(signal, info))
         interrupted(thread, context, in_monitor);
-    else if (SIGNALS_SYNCHRONOUS & SIGNAL_BIT(signal))
+    else if (faults & SIGNAL_BIT(signal))
         synchronous(thread, info, context, in_monitor);
     else
         asynchronous(thread, info, context, in_monitor);
+    if (!active_is_peer() && context->g[REG_RIP] < SPAN_ZONE_END && (atomic_load(&thread->pending) & PENDING_SIGNAL))
+        deliver_nested(thread, context);
 }
 
 /* May the signal at `index` be delivered now, after frames that changed the mask from `before`? */

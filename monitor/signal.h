@@ -18,10 +18,10 @@
 #define SIGNAL_INTERRUPT_VALUE 0x5350414e4c4f4f4bul
 
 /* Never blocked in the kernel's mask while the program runs: we need them ourselves. */
-#define SIGNALS_SYNCHRONOUS                                                                                            \
-    (SIGNAL_BIT(SIGSEGV) | SIGNAL_BIT(SIGBUS) | SIGNAL_BIT(SIGILL) | SIGNAL_BIT(SIGFPE) | SIGNAL_BIT(SIGTRAP) |        \
-     SIGNAL_BIT(SIGSYS))
-#define SIGNALS_OURS (SIGNALS_SYNCHRONOUS | SIGNAL_BIT(SIGNAL_INTERRUPT))
+#define SIGNALS_SYNCHRONOUS (SIGNAL_BIT(SIGSEGV) | SIGNAL_BIT(SIGBUS) | SIGNAL_BIT(SIGTRAP) | SIGNAL_BIT(SIGSYS))
+/* On a peer, where every fault of the program's brings its thread home. */
+#define SIGNALS_FAULTS (SIGNALS_SYNCHRONOUS | SIGNAL_BIT(SIGILL) | SIGNAL_BIT(SIGFPE))
+#define SIGNALS_OURS   (SIGNALS_SYNCHRONOUS | SIGNAL_BIT(SIGNAL_INTERRUPT))
 
 /* The kernel's struct sigaction. */
 struct signal_action {
@@ -45,7 +45,7 @@ _Static_assert(sizeof(struct frame_ucontext) == 304, "the kernel's layout");
 #define FP_MAGIC2    0x46505845u
 
 /* Installs our handlers for the synchronous signals and the interrupt. Once for each process. */
-void signal_initialise(void);
+void signal_initialise(bool peer);
 
 /* rt_sigaction, rt_sigprocmask, rt_sigpending, rt_sigtimedwait, sigaltstack for the calling thread; kernel semantics,
  * negative errno. */
@@ -53,6 +53,10 @@ long signal_call_action(int signal, uint64_t new_action, uint64_t old_action, ui
 long signal_call_procmask(int how, uint64_t set, uint64_t old, uint64_t size);
 long signal_call_pending(struct thread *thread, uint64_t set, uint64_t size);
 long signal_call_wait(struct thread *thread, const uint64_t a[6]);
+/* True when a call that brings its own mask (rt_sigsuspend, ppoll, ...) opens a signal that the kernel may not block
+ * and the program blocks otherwise; then it is made by the second function. */
+bool signal_call_opens(const struct thread *thread, uint64_t number, const uint64_t a[6]);
+long signal_call_opening(struct thread *thread, uint64_t number, const uint64_t a[6]);
 long signal_call_altstack(struct thread *thread, uint64_t new_stack, uint64_t old_stack, uint64_t sp);
 
 /*

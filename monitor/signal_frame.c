@@ -127,6 +127,7 @@ void signal_frame_now(struct thread *thread, const struct signal_action *action,
     context->g[REG_RDX] = place + offsetof(struct frame, context);
     context->g[REG_RAX] = 0;
     context->g[REG_EFL] &= ~FLAGS_CLEARED;
+    context->fpstate = 0; /* a handler begins with the initial state */
     context->sigmask = thread->mask & ~SIGNALS_OURS;
 }
 
@@ -149,4 +150,5 @@ void signal_frame_registers(struct thread *thread, const struct signal_action *a
     registers->g[REG_RDX] = place + offsetof(struct frame, context);
     registers->g[REG_RAX] = 0;
     registers->g[REG_EFL] &= ~FLAGS_CLEARED;
+    context_vector_initial(thread);
 }

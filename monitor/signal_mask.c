@@ -12,7 +12,7 @@
 
 void signal_hold(struct thread *thread, const siginfo_t *info)
 {
-    if (thread->signal_count < THREAD_SIGNALS_MAX) {
+    if (thread->signal_count < THREAD_SIGNALS_MAX - THREAD_SIGNALS_FREE) {
         thread->signal_held[thread->signal_count] = true;
         thread->signals[thread->signal_count++] = *info;
     }
@@ -133,6 +133,78 @@ long signal_call_wait(struct thread *thread, const uint64_t a[6])
                                                        : syscall_interruptible(SYS_rt_sigtimedwait, a);
         long held = result < 0 && ours ? held_take(thread, ours, a[1]) : 0;
         result = held ? held : result;
+    }
+    thread->signal_wanted = 0;
+    return result;
+}
+
+/* ---- calls that bring a mask of their own ------------------------------------------------------------------------ */
+
+/* The mask that the call waits with; false: none, or one that is the kernel's to refuse. */
+static bool mask_of_call(uint64_t number, const uint64_t a[6], uint64_t *mask)
+{
+    uint64_t pair[2] = {0, sizeof *mask}; /* where, and its size */
+    switch (number) {
+    case SYS_rt_sigsuspend:
+        pair[0] = a[0];
+        pair[1] = a[1];
+        break;
+    case SYS_ppoll:
+        pair[0] = a[3];
+        pair[1] = a[4];
+        break;
+    case SYS_epoll_pwait:
+    case SYS_epoll_pwait2:
+        pair[0] = a[4];
+        pair[1] = a[5];
+        break;
+    case SYS_pselect6:
+    case SYS_io_pgetevents:
+        if (a[5] == 0 || user_copy(pair, (const void *)a[5], sizeof pair))
+            return false;
+        break;
+    default:
+        return false;
+    }
+    return pair[0] != 0 && pair[1] == sizeof *mask && user_copy(mask, (const void *)pair[0], sizeof *mask) == 0;
+}
+
+/* Lets what is held and in `open` be delivered as if the program did not block it. True when there was any. */
+static bool held_release(struct thread *thread, uint64_t open)
+{
+    bool any = false;
+    for (unsigned i = 0; i < thread->signal_count; i++) {
+        if (!(open & SIGNAL_BIT(thread->signals[i].si_signo)))
+            continue;
+        thread->signal_held[i] = false;
+        any = true;
+    }
+    if (any)
+        atomic_fetch_or(&thread->pending, PENDING_SIGNAL);
+    return any;
+}
+
+bool signal_call_opens(const struct thread *thread, uint64_t number, const uint64_t a[6])
+{
+    uint64_t mask;
+    return mask_of_call(number, a, &mask) && (thread->mask & ~mask & SIGNALS_OURS) != 0;
+}
+
+long signal_call_opening(struct thread *thread, uint64_t number, const uint64_t a[6])
+{
+    uint64_t mask = UINT64_MAX;
+    mask_of_call(number, a, &mask);
+    const uint64_t open = thread->mask & ~mask & SIGNALS_OURS;
+    thread->signal_wanted = open;
+    thread_block_signals(); /* what is held changes in signal handlers */
+    bool held = held_release(thread, open);
+    if (!(atomic_load(&thread->pending) & PENDING_SIGNAL))
+        thread_set_mask(thread->mask & ~SIGNALS_OURS);
+    long result = RESULT_RESTART_NOHAND;
+    if (!held) {
+        result = timed_call_is(number, a) ? timed_call(thread, number, a) : syscall_interruptible(number, a);
+        if ((result == -EINTR || RESULT_IS_RESTART(result)) && held_release(thread, open))
+            result = RESULT_RESTART_NOHAND;
     }
     thread->signal_wanted = 0;
     return result;

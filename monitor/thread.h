@@ -31,7 +31,8 @@ enum thread_activity {
     THREAD_IN_CALL,   /* a call is being carried out here */
 };
 
-#define THREAD_SIGNALS_MAX 8
+#define THREAD_SIGNALS_MAX  48
+#define THREAD_SIGNALS_FREE 8 /* of those, for what the program does not block */
 
 struct thread {
     struct thread *self;
@@ -58,10 +59,8 @@ struct thread {
     uint64_t robust_list;
     stack_t alternate; /* the program's alternate stack */
 
-    siginfo_t signals[THREAD_SIGNALS_MAX];
-    bool signal_held[THREAD_SIGNALS_MAX]; /* not before the mask allows it */
     unsigned signal_count;
-    uint64_t signal_wanted; /* what a rt_sigtimedwait in progress takes */
+    uint64_t signal_wanted; /* what ends the call in progress, though the program blocks it otherwise */
     long restart;           /* RESULT_RESTART_* of the call that is being left, or 0 */
     uint64_t restart_call;
     uint64_t wait_call,
@@ -98,6 +97,8 @@ struct thread {
     struct wire_carried carried; /* what came with it */
     uint32_t arrived;            /* when: pager_recent_now */
     long entries_bytes;          /* home: of directory entries that stand in the program's buffer, for this call */
+    siginfo_t signals[THREAD_SIGNALS_MAX]; /* that wait, in order */
+    bool signal_held[THREAD_SIGNALS_MAX];  /* not before the mask allows it */
 };
 
 static inline struct thread *thread_self(void)

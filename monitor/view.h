@@ -58,8 +58,10 @@ long view_sched_getaffinity(pid_t pid, size_t size, void *mask);
 long view_sched_setaffinity(pid_t pid, size_t size, const void *mask);
 /* The nodes that have processors that the thread may use, as bits; never 0. */
 uint64_t view_affinity_nodes(pid_t tid);
-/* A thread inherits what its maker asked for; what is recorded of a thread that has ended is
- * forgotten. */
+/* A thread inherits what its maker asked for, before it asks for something itself: what it asks for waits from
+ * view_thread_begin to view_thread_created (`tid` negative: there is none). What is recorded of a thread that has ended
+ * is forgotten. */
+void view_thread_begin(void);
 void view_thread_created(pid_t maker, pid_t tid);
 void view_thread_ended(pid_t tid);
 /* Before an exec of the calling thread: gives the kernel what was asked for of home's processors,

@@ -146,9 +146,17 @@ static void record_forget(pid_t tid)
     }
 }
 
-void view_thread_created(pid_t maker, pid_t tid)
+void view_thread_begin(void)
 {
     pthread_mutex_lock(&lock);
+}
+
+void view_thread_created(pid_t maker, pid_t tid)
+{
+    if (tid < 0) {
+        pthread_mutex_unlock(&lock);
+        return;
+    }
     record_forget(tid);
     const struct record *record = *record_slot(maker);
     if (record != NULL)

@@ -72,7 +72,7 @@ struct coherence_block *coherence_table_block(const struct coherence *coherence,
         }
         struct coherence_block *block = branch->blocks[block_index(page)];
         if (block != NULL)
-            return block;
+            return block; /* NOLINT(clang-analyzer-unix.Malloc): what is freed is taken out of the table */
         page = ((page >> BLOCK_SHIFT) + 1) << BLOCK_SHIFT;
     }
     return NULL;

@@ -81,6 +81,11 @@ static struct fresh *fresh_find(uint64_t page)
     return oldest;
 }
 
+static uint64_t zone_cut(uint64_t end)
+{
+    return end < SPAN_ZONE_END >> PAGE_SHIFT ? end : SPAN_ZONE_END >> PAGE_SHIFT;
+}
+
 /* Home: pages that it has to itself and that are not there are zero; the next ones of the window
  * are made so at once. */
 void pager_ahead_before(struct pager *pager, const struct userfault_event *event)
@@ -90,7 +95,7 @@ void pager_ahead_before(struct pager *pager, const struct userfault_event *event
         return;
     struct fresh *fresh = fresh_find(event->page);
     fresh->used = ++run_clock;
-    uint64_t first = event->page + 1, end = event->page + fresh->window, last = first;
+    uint64_t first = event->page + 1, end = zone_cut(event->page + fresh->window), last = first;
     while (last < end && coherence_state(pager->coherence, last, NULL) == PAGE_MODIFIED)
         last++;
     fresh->next = last;
@@ -172,7 +177,7 @@ void pager_ahead_after(struct pager *pager, const struct userfault_event *event)
         run_enter(run, event->page);
     run->used = ++run_clock;
     run->next = event->page + 1;
-    uint64_t end = run->next + run->depth;
+    uint64_t end = zone_cut(run->next + run->depth);
     if (!home) {
         uint64_t mapped_end = pager_ranges_end(&memory, event->page << PAGE_SHIFT) >> PAGE_SHIFT;
         if (end > mapped_end)

@@ -118,6 +118,12 @@ other:
         je      class_futex
         cmp     $CLASS_READ, %r11d
         je      class_read
+        cmp     $CLASS_ARGUMENT3, %r11d
+        je      class_argument3
+        cmp     $CLASS_ARGUMENT4, %r11d
+        je      class_argument4
+        cmp     $CLASS_ARGUMENT5, %r11d
+        je      class_argument5
         cmp     $CLASS_PATH1, %r11d
         jne     other_slow
 HIDDEN(entry_probe0_path1)
@@ -158,6 +164,18 @@ class_futex:
         je      other_direct
         cmp     $10, %r11d
         je      other_direct
+        jmp     other_slow
+class_argument3:
+        test    %r10, %r10
+        jz      other_direct
+        jmp     other_slow
+class_argument4:
+        test    %r8, %r8
+        jz      other_direct
+        jmp     other_slow
+class_argument5:
+        test    %r9, %r9
+        jz      other_direct
         jmp     other_slow
 class_read:
         mov     %esi, %r11d

@@ -16,6 +16,10 @@
 #define CLASS_READ                                                                                                     \
     6 /* direct, unless address and size (arguments 1 and 2) are whole sectors: it may pass the page cache */
 
+#define CLASS_ARGUMENT3 7 /* direct, unless the fourth argument is given: a mask */
+#define CLASS_ARGUMENT4 8 /* the fifth */
+#define CLASS_ARGUMENT5 9 /* the sixth */
+
 /* struct registers: offsets of the general registers, in the order of <sys/ucontext.h>. */
 #define REGISTERS_R8    0
 #define REGISTERS_R9    8

@@ -18,7 +18,7 @@ NOTE(parent2, "d")
 NOTE(child1, "e")
 NOTE(child2, "f")
 
-    static void *run(void *unused)
+static void *run(void *unused)
 {
     order[0] = 0;
     fflush(stdout);
