@@ -1,11 +1,13 @@
 /*
- * The raw reference of faults, calls and migrations: two processes exchange messages over TCP
- * loopback, pinned as the nodes are, the answering one to the first allowed CPU (home) and the
- * asking one to the second (peer). Prints the nanoseconds of one exchange, the median.
- * Usage: exchange REQUEST_BYTES ANSWER_BYTES HOW, where HOW is one of
+ * The raw reference of faults, calls and migrations, and of what goes one way only: two processes exchange messages
+ * over TCP loopback, pinned as the nodes are, the answering one to the first allowed CPU (home) and the asking one to
+ * the second (peer). Prints the nanoseconds of one exchange, the median. Usage: exchange REQUEST_BYTES ANSWER_BYTES
+ * HOW, where HOW is one of
  * - spin: both poll and never sleep
  * - sleep: both block in recv
  * - paced: as sleep, with two milliseconds of sleep before each request
+ * - stream: no requests; REQUEST_BYTES come in answers of ANSWER_BYTES, each sent and received by itself. Prints how
+ * many come in a second.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -65,28 +67,39 @@ static void bytes_send(int fd, size_t size)
     }
 }
 
-static void answer(int listener, size_t request, size_t reply, int flags)
+static void answer(int listener, size_t request, size_t reply, int flags, int stream)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     process_pin(0);
     int fd = accept(listener, NULL, NULL), one = 1;
     check(fd >= 0, "accept");
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    while (bytes_receive(fd, request, flags))
+    for (size_t i = 0; stream && i < request / reply; i++)
+        bytes_send(fd, reply);
+    while (!stream && bytes_receive(fd, request, flags))
         bytes_send(fd, reply);
     _exit(0);
+}
+
+static double answers_a_second(int fd, size_t count, size_t reply)
+{
+    check(bytes_receive(fd, reply, 0), "recv"); /* from now on it flows */
+    uint64_t start = now_ns();
+    for (size_t i = 1; i < count; i++)
+        check(bytes_receive(fd, reply, 0), "recv");
+    return (double)(count - 1) * 1e9 / (double)(now_ns() - start);
 }
 
 int main(int argc, char **argv)
 {
     if (argc != 4) {
-        fprintf(stderr, "usage: exchange REQUEST_BYTES ANSWER_BYTES spin|sleep|paced\n");
+        fprintf(stderr, "usage: exchange REQUEST_BYTES ANSWER_BYTES spin|sleep|paced|stream\n");
         return 2;
     }
     size_t request = (size_t)atol(argv[1]), reply = (size_t)atol(argv[2]);
     int paced = strcmp(argv[3], "paced") == 0, flags = strcmp(argv[3], "spin") == 0 ? MSG_DONTWAIT : 0;
-    int count = paced ? 300 : COUNT_MAX;
-    check(request && request <= BYTES_MAX && reply && reply <= BYTES_MAX, "sizes");
+    int count = paced ? 300 : COUNT_MAX, stream = strcmp(argv[3], "stream") == 0;
+    check(request && (stream ? request > reply : request <= BYTES_MAX) && reply && reply <= BYTES_MAX, "sizes");
 
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof address;
@@ -97,12 +110,16 @@ int main(int argc, char **argv)
     pid_t child = fork();
     check(child >= 0, "fork");
     if (child == 0)
-        answer(listener, request, reply, flags);
+        answer(listener, request, reply, flags, stream);
 
     process_pin(1);
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     check(fd >= 0 && connect(fd, (struct sockaddr *)&address, size) == 0, "connect");
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if (stream) {
+        printf("%.1f\n", answers_a_second(fd, request / reply, reply));
+        return 0;
+    }
     static uint64_t times[COUNT_MAX];
     for (int i = -WARM; i < count; i++) {
         if (paced && i >= 0)
