@@ -17,6 +17,7 @@
 #include "ld-span/environment.h"
 #include "ld-span/handover.h"
 #include "ld-span/image.h"
+#include "ld-span/layout.h"
 #include "ld-span/modes.h"
 #include "ld-span/options.h"
 #include "ld-span/procinfo.h"
@@ -196,8 +197,8 @@ static int rtld_open(void)
         return -1;
     int fd = open(loader.rtld_path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
-        snprintf(loader.why, sizeof loader.why, "%.50s: its rtld %.50s cannot be read: %s (install its libc)",
-                 loader.program.path, loader.rtld_path, strerror(errno));
+        snprintf(loader.why, sizeof loader.why, "%.50s: its rtld %.50s cannot be read: %s (%s)", loader.program.path,
+                 loader.rtld_path, strerror(errno), errno == EMFILE ? "raise ulimit -n" : "install its libc");
         give_up(EXIT_NOT_FOUND);
     }
     if (image_check(fd, loader.rtld_path, &loader.rtld, loader.why))
@@ -319,6 +320,8 @@ int main(int argc, char *argv[], char *envp[])
     if (secure)
         mode_run_secure(argc, argv, envp);
 
+    const char *executed = (const char *)auxv_value(AT_EXECFN);
+    layout_choose(span_started_as_interpreter && executed ? executed : "/proc/self/exe", argv, envp);
     int first = command_line_read(argc, argv, envp);
     if (span_started_as_interpreter) {
         const char *name = (const char *)auxv_value(AT_EXECFN);

@@ -40,6 +40,7 @@ const struct option_row option_table[] = {
     {"glibc-hwcaps-prepend", OPTION_TEXT, SOURCE_VARIABLE, FIELD(hwcaps_prepend), 0},
     {"glibc-hwcaps-mask", OPTION_TEXT, SOURCE_VARIABLE, FIELD(hwcaps_mask), 0},
     {"argv0", OPTION_TEXT, SOURCE_COMMAND, FIELD(argv0), 0},
+    {"affinity", OPTION_TEXT, SOURCE_COMMAND, FIELD(affinity), 0},
     {"executed", OPTION_TEXT, SOURCE_COMMAND, FIELD(executed), 0},
     {"list", OPTION_MODE, SOURCE_COMMAND, 0, SPAN_LIST},
     {"verify", OPTION_MODE, SOURCE_COMMAND, 0, SPAN_VERIFY},
@@ -123,6 +124,8 @@ static int nodes_parse(struct span_options *options, const char *where, const ch
         }
         options->node_addresses[options->node_count++] = element;
     }
+    if (options->node_count == 0)
+        return value_bad(why, where, value, "host, host:port or [address]:port, with commas between");
     return 0;
 }
 
@@ -294,19 +297,28 @@ int options_parse_more(struct span_options *options, int argc, char *argv[], cha
     return options_judge(options, index, why);
 }
 
-int options_parse(struct span_options *options, int argc, char *argv[], char *envp[], bool command_line,
-                  char why[WIRE_MESSAGE_BYTES])
+static void options_default(struct span_options *options)
 {
     memset(options, 0, sizeof *options);
     options->local = 1;
     options->timeout_ms = SPAN_TIMEOUT_MS_DEFAULT;
+}
+
+int options_parse(struct span_options *options, int argc, char *argv[], char *envp[], bool command_line,
+                  char why[WIRE_MESSAGE_BYTES])
+{
+    options_default(options);
     why[0] = '\0';
     int result = option_files_read(options, envp, why);
     if (!result)
         result = option_variables_read(options, envp, why);
     if (!result)
-        result = command_line ? command_line_parse(options, argc, argv, why) : 1;
-    return options_judge(options, result, why);
+        return options_judge(options, command_line ? command_line_parse(options, argc, argv, why) : 1, why);
+    /* Who asks for help need not have everything right. */
+    char unused[WIRE_MESSAGE_BYTES];
+    options_default(options);
+    int first = command_line ? command_line_parse(options, argc, argv, unused) : -1;
+    return first >= 0 && (options->mode == SPAN_HELP || options->mode == SPAN_SHOW_VERSION) ? first : result;
 }
 /* ---- back to text: no allocation, no locale, no lock
  * ------------------------------------------------------------- */

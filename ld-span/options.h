@@ -44,6 +44,8 @@ struct span_options {
     const char *hwcaps_prepend, *hwcaps_mask;
     bool inhibit_cache;
 
+    const char
+        *affinity; /* from a session's execve: the processors that the program is bound to, words in hexadecimal */
     const char *executed; /* from a session's execve: the file, exactly so; the arguments begin with argv[0] */
 
     /* ours */

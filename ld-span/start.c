@@ -83,8 +83,11 @@ _Noreturn void monitor_start(const struct program_start *start)
     session_name_program(base ? base + 1 : start->path);
     view_exe_path(start->path);
     thread->tid = thread->pid = getpid();
+    view_pid_is(thread->pid);
     thread->process = &process_first;
     call_set_home(thread);
+    if (start->options->affinity)
+        view_affinity_told(thread->tid, start->options->affinity);
     self_record();
     signal_initialise(false);
     damage_rtld_range(start->rtld.start, start->rtld.end);

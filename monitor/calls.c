@@ -23,6 +23,7 @@
 #include "monitor/fdguard.h"
 #include "monitor/memory_calls.h"
 #include "monitor/process.h"
+#include "monitor/sandbox.h"
 #include "monitor/session.h"
 #include "monitor/shadow.h"
 #include "monitor/signal.h"
@@ -334,6 +335,11 @@ long call_handle(struct thread *thread, uint64_t number, const uint64_t a[6], st
         return raw(number, a);
     const struct call_row *row = &call_table[number];
     trace_call(thread, number);
+    if (thread->sandbox && (row->place == CALL_EMULATED || row->place == CALL_THREAD || row->place == CALL_REFUSED) &&
+        !sandbox_allows(thread, number, a, registers ? registers->g[REG_RIP] : 0))
+        return raw(number, a);
+    if (sandbox_is(number, a))
+        return sandbox_call(thread, number, a);
     if (row->place == CALL_REFUSED)
         return -(long)row->error;
     if (row->place == CALL_THREAD)
@@ -359,14 +365,18 @@ long call_handle(struct thread *thread, uint64_t number, const uint64_t a[6], st
     switch (number) {
     case SYS_ptrace:
         return a[0] == 0 /* PTRACE_TRACEME */ ? trace_me(thread) : raw(number, a);
+    case SYS_unshare:
+    case SYS_setns:
+        return session_call_alone(number, a);
     case SYS_restart_syscall:
         return timed_call_again(thread, a);
     case SYS_open:
     case SYS_openat:
     case SYS_openat2:
         return open_call(number, a);
+    case SYS_getdents:
     case SYS_getdents64:
-        return entries_read(thread, a);
+        return entries_read(thread, number, a);
     case SYS_readlink:
     case SYS_readlinkat:
         return readlink_call(number, a);

@@ -34,6 +34,7 @@ static struct {
     const struct control_operations *operations;
     int (*fd_move)(int fd);
     int listener;
+    pthread_t thread;
     pid_t owner; /* 0: there is no socket */
     char path[CONTROL_PATH_BYTES];
 } control;
@@ -220,6 +221,8 @@ static void *serve(void *unused)
         /* A blocked accept keeps the lowest free number to itself, and that is the program's. */
         struct pollfd wait = {.fd = control.listener, .events = POLLIN};
         poll(&wait, 1, -1);
+        if (__atomic_load_n(&control.owner, __ATOMIC_ACQUIRE) == 0)
+            return NULL;
         int client = accept4(control.listener, NULL, NULL, SOCK_CLOEXEC);
         if (client < 0 && (errno == EINTR || errno == ECONNABORTED || errno == EAGAIN))
             continue;
@@ -265,16 +268,14 @@ static int listener_make(const char *path)
 static int thread_start(void)
 {
     pthread_attr_t attributes;
-    pthread_t thread;
     sigset_t all, before;
     sigfillset(&all);
     int error = pthread_attr_init(&attributes);
     if (error != 0)
         return -error;
     pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    error = pthread_create(&thread, &attributes, serve, NULL);
+    error = pthread_create(&control.thread, &attributes, serve, NULL);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
     return -error;
@@ -311,6 +312,16 @@ void control_stop(void)
         return;
     control.owner = 0;
     unlink(control.path);
+}
+
+void control_end(void)
+{
+    if (control.owner == 0 || control.owner != getpid())
+        return;
+    control_stop();
+    shutdown(control.listener, SHUT_RDWR); /* the thread finds nobody to wait for */
+    pthread_join(control.thread, NULL);
+    descriptor_close(control.listener);
 }
 
 void control_forget(void)

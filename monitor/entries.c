@@ -3,7 +3,7 @@
  * proc(5).
  */
 #include <errno.h>
-#include <limits.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +17,7 @@
 #include "runtime/descriptor.h"
 
 #define PROC_MAGIC   0x9fa0
-#define NUMBER_BYTES 24 /* of a name that is a number, with what is beyond the entry's head */
+#define NUMBER_BYTES 24 /* of a name that is a number, at most */
 
 static bool is_thread(struct thread *thread, void *tid)
 {
@@ -30,7 +30,7 @@ static bool is_thread(struct thread *thread, void *tid)
 static bool task_hidden(long number)
 {
     pid_t tid = (pid_t)number;
-    if (tid == getpid())
+    if (tid == view_pid())
         return false;
     thread_each(is_thread, &tid);
     return tid != 0;
@@ -60,18 +60,18 @@ static bool (*hider_of(int directory))(long)
 }
 
 /* The number that is the name of the entry at `at`, -1: another name. Reads no further than the entry. */
-static long number_at(uint64_t at, const struct entry_head *head)
+static long number_at(uint64_t call, uint64_t at, const struct entry_head *head)
 {
-    char name[NUMBER_BYTES + 1] = {head->name};
-    size_t rest = head->bytes - sizeof *head;
-    if (head->name < '0' || head->name > '9' ||
-        user_copy(name + 1, (const void *)(at + sizeof *head), rest < NUMBER_BYTES - 1 ? rest : NUMBER_BYTES - 1) != 0)
+    char name[NUMBER_BYTES + 1] = {0}, first = ENTRY_FIRST(*head, call);
+    size_t before = offsetof(struct entry_head, rest) + (call == SYS_getdents64), size = head->bytes - before;
+    if (first < '0' || first > '9' ||
+        user_copy(name, (const void *)(at + before), size < NUMBER_BYTES ? size : NUMBER_BYTES) != 0)
         return -1;
     return strtol(name, NULL, 10);
 }
 
 /* Removes hidden entries from the program's buffer: the bytes that are left, or -EFAULT. */
-static long entries_filter(uint64_t buffer, long size, bool (*hidden)(long))
+static long entries_filter(uint64_t call, uint64_t buffer, long size, bool (*hidden)(long))
 {
     long left = 0;
     struct entry_head head;
@@ -80,7 +80,7 @@ static long entries_filter(uint64_t buffer, long size, bool (*hidden)(long))
         if (user_copy(&head, (const void *)from, sizeof head) != 0 || head.bytes < sizeof head ||
             head.bytes > size - at)
             return -EFAULT;
-        long number = number_at(from, &head);
+        long number = number_at(call, from, &head);
         if (number >= 0 && hidden(number))
             continue;
         if (left != at && user_copy((void *)(buffer + (uint64_t)left), (const void *)from, head.bytes) != 0)
@@ -90,19 +90,19 @@ static long entries_filter(uint64_t buffer, long size, bool (*hidden)(long))
     return left;
 }
 
-long entries_read(struct thread *thread, const uint64_t a[6])
+long entries_read(struct thread *thread, uint64_t number, const uint64_t a[6])
 {
     long result = thread->entries_bytes;
     thread->entries_bytes = 0;
     do {
         if (result == 0)
-            result = syscall_interruptible(SYS_getdents64, a);
-        if (result <= 0 || !entries_have_numbers(a[1], result))
+            result = syscall_interruptible((long)number, a);
+        if (result <= 0 || !entries_have_numbers(number, a[1], result))
             return result;
         bool (*hidden)(long) = hider_of((int)a[0]);
         if (!hidden)
             return result;
-        result = entries_filter(a[1], result, hidden);
+        result = entries_filter(number, a[1], result, hidden);
     } while (result == 0);
     return result;
 }

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -38,6 +39,8 @@ static long vector_count(uint64_t vector)
     return -E2BIG;
 }
 
+#define AFFINITY_BYTES 2048 /* of processors as text */
+
 /* Our arguments in front of the program's: [ld-span options --executed PATH argv0 argv1 ...]. */
 static long arguments_build(struct thread *thread, const char *path, uint64_t argv, char ***out)
 {
@@ -45,18 +48,23 @@ static long arguments_build(struct thread *thread, const char *path, uint64_t ar
     long count = argv ? vector_count(argv) : 0;
     if (count < 0)
         return count;
-    size_t bytes = (size_t)(count + (long)configuration->argument_count + 8) * sizeof(char *) + PATH_MAX;
+    size_t bytes =
+        (size_t)(count + (long)configuration->argument_count + 10) * sizeof(char *) + PATH_MAX + AFFINITY_BYTES;
     char **vector = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (vector == MAP_FAILED)
         return -ENOMEM;
     thread->exec_scratch = vector;
     thread->exec_scratch_bytes = bytes;
-    char *copy = (char *)vector + bytes - PATH_MAX;
+    char *copy = (char *)vector + bytes - PATH_MAX, *affinity = copy - AFFINITY_BYTES;
     snprintf(copy, PATH_MAX, "%s", path);
     size_t n = 0;
     vector[n++] = (char *)(uintptr_t) "ld-span";
     for (size_t i = 0; i < configuration->argument_count; i++)
         vector[n++] = configuration->arguments[i];
+    if (view_affinity_tell(thread->tid, affinity, AFFINITY_BYTES)) {
+        vector[n++] = (char *)(uintptr_t) "--affinity";
+        vector[n++] = affinity;
+    }
     vector[n++] = (char *)(uintptr_t) "--executed";
     vector[n++] = copy;
     if (count == 0)
@@ -123,11 +131,15 @@ static void robust_bring(struct thread *thread)
 }
 
 static long exec_now(struct thread *thread, int directory, const char *path, char *const *argv, uint64_t envp,
-                     int flags)
+                     int flags, bool follows)
 {
+    cpu_set_t processors;
+    bool known = sched_getaffinity(0, sizeof processors, &processors) == 0;
     signal_before_exec(thread->process);
-    session_unpin();
-    view_before_exec(thread->tid);
+    if (follows)
+        session_unpin();
+    if (!follows)
+        view_before_exec(thread->tid);
     uint64_t mask = thread->mask;
     if (atomic_load(&thread->pending) & PENDING_SIGNAL)
         mask |= ~SIGNALS_SYNCHRONOUS; /* the call is cut short at once */
@@ -141,7 +153,8 @@ static long exec_now(struct thread *thread, int directory, const char *path, cha
     signal_after_exec(thread->process);
     if (!(atomic_load(&thread->pending) & PENDING_SIGNAL))
         thread_set_mask(thread->mask & ~SIGNALS_OURS);
-    session_pin_home();
+    if (known)
+        sched_setaffinity(0, sizeof processors, &processors);
     return result;
 }
 
@@ -168,7 +181,7 @@ long process_exec(struct thread *thread, int directory, uint64_t path_address, u
     if (result < 0)
         return result;
     if (!ours || thread->traced)
-        return exec_now(thread, directory, path, (char *const *)argv, envp, flags);
+        return exec_now(thread, directory, path, (char *const *)argv, envp, flags, false);
 
     int inherited = -1;
     if (directory != AT_FDCWD && path[0] != '/') {
@@ -180,12 +193,12 @@ long process_exec(struct thread *thread, int directory, uint64_t path_address, u
     if (self < 0) {
         if (inherited >= 0)
             close(inherited);
-        return exec_now(thread, AT_FDCWD, path, (char *const *)argv, envp, 0);
+        return exec_now(thread, AT_FDCWD, path, (char *const *)argv, envp, 0, false);
     }
     char **vector;
     result = arguments_build(thread, path, argv, &vector);
     if (result == 0)
-        result = exec_now(thread, self, "", vector, envp, AT_EMPTY_PATH);
+        result = exec_now(thread, self, "", vector, envp, AT_EMPTY_PATH, true);
     close(self);
     if (inherited >= 0)
         close(inherited);

@@ -3,6 +3,7 @@
  */
 #include "monitor/fatal.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 static int verbose;
+static int kept = -1; /* the descriptor 2 that there was at the start */
 
 static void line_write(const char *format, va_list arguments)
 {
@@ -21,8 +23,9 @@ static void line_write(const char *format, va_list arguments)
     if (length > (int)sizeof line - 2)
         length = (int)sizeof line - 2;
     line[length++] = '\n';
-    ssize_t ignored = write(2, line, (size_t)length);
-    (void)ignored;
+    if (write(STDERR_FILENO, line, (size_t)length) < 0 && errno == EBADF && kept >= 0 &&
+        write(kept, line, (size_t)length) < 0)
+        return; /* nobody to tell */
 }
 
 _Noreturn void span_fatal(const char *format, ...)
@@ -51,6 +54,16 @@ void span_verbose(const char *format, ...)
     va_start(arguments, format);
     line_write(format, arguments);
     va_end(arguments);
+}
+
+void span_stderr_keep(int fd)
+{
+    kept = fd;
+}
+
+int span_stderr(void)
+{
+    return kept >= 0 ? kept : STDERR_FILENO;
 }
 
 void span_verbose_set(int on)

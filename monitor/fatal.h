@@ -14,6 +14,10 @@ void span_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* The same when --verbose was given. */
 void span_verbose(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void span_verbose_set(int on);
+/* A duplicate of descriptor 2, which the program may close before the session ends; and where to write, then or before.
+ */
+void span_stderr_keep(int fd);
+int span_stderr(void);
 
 #define SPAN_STRING_(x) #x
 #define SPAN_STRING(x)  SPAN_STRING_(x)

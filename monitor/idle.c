@@ -20,12 +20,14 @@
 static int file = -1;
 static cpu_set_t processors;
 static long ticks_per_second;
+static uint64_t before_us; /* before the session */
 
 void idle_initialise(void)
 {
     ticks_per_second = sysconf(_SC_CLK_TCK);
     if (file < 0 && ticks_per_second > 0 && sched_getaffinity(0, sizeof processors, &processors) == 0)
         file = fdguard_move(open("/proc/stat", O_RDONLY | O_CLOEXEC));
+    before_us = idle_us();
 }
 
 /* `line` is what follows "cpu": a number, then user, nice, system, idle and iowait in ticks. */
@@ -54,5 +56,5 @@ uint64_t idle_us(void)
         line = strchr(line, '\n');
         line += line != NULL;
     }
-    return ticks * 1000000u / (uint64_t)ticks_per_second;
+    return ticks * 1000000u / (uint64_t)ticks_per_second - before_us;
 }

@@ -49,7 +49,12 @@ static pthread_mutex_t fork_lock = PTHREAD_MUTEX_INITIALIZER;
 /* The child's side, on its own monitor stack, all signals blocked. */
 static void child_begin(struct thread *thread)
 {
+    pid_t maker = thread->tid;
     thread->tid = (pid_t)syscall(SYS_gettid);
+    if (thread->foreign) {
+        view_thread_begin();
+        view_thread_created(maker, thread->tid);
+    }
     thread->pid = getpid();
     thread->context->tid = thread->tid;
     thread->context->pid = thread->pid;
@@ -81,6 +86,7 @@ static void child_context(struct thread *parent, struct thread *child, const str
     child->classes = parent->classes;
     child->quick = parent->quick;
     child->mask = parent->mask;
+    child->sandbox = parent->sandbox;
     if (!(flags & CLONE_VM) || (flags & CLONE_VFORK))
         child->alternate = parent->alternate;
 }
@@ -98,6 +104,8 @@ static void stranger_free(struct thread *child, const struct process *parents)
         munmap(child->process, sizeof *child->process);
     if (child->exec_scratch)
         munmap(child->exec_scratch, child->exec_scratch_bytes);
+    if (child->foreign)
+        view_thread_ended(child->tid);
     atomic_store(&child->kernel_alive, 0);
     thread_release(child);
 }
@@ -147,6 +155,8 @@ static long clone_thread(struct thread *parent, struct registers *registers, uin
     if (flags & CLONE_CHILD_SETTID)
         child->set_tid = child_tid;
     child->foreign = !(flags & CLONE_THREAD);
+    if (child->foreign)
+        child->tid = parent->tid; /* until it has its own: whose processors it inherits */
     if (!(flags & CLONE_SIGHAND)) {
         struct process *process =
             mmap(NULL, sizeof *process, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -181,6 +191,8 @@ static long clone_thread(struct thread *parent, struct registers *registers, uin
     if (inherits)
         view_thread_created(parent->tid, (pid_t)result);
     thread_set_mask(parent->mask & ~SIGNALS_OURS);
+    if (result < 0)
+        child->tid = 0;
     if (result < 0 || waits) {
         if (result < 0 && member) {
             thread_unregister(child);
@@ -205,8 +217,8 @@ static void fork_child(struct thread *thread, struct registers *registers, uint6
     fdguard_close_ours();
     descriptor_borrow(false);
     thread_fork_child(thread);
-    view_fork_child();
     session_fork_child();
+    view_fork_child(thread->tid);
     control_forget();
     space_fork_child();
     patch_fork_done();
@@ -221,6 +233,7 @@ static void fork_child(struct thread *thread, struct registers *registers, uint6
     thread->foreign = false;
     thread->tid = (pid_t)syscall(SYS_gettid);
     thread->pid = getpid();
+    view_pid_is(thread->pid);
     thread->node = HOME_NODE;
     thread->channel = NULL;
     thread->target = -1;

@@ -224,6 +224,8 @@ void session_prepare(const struct session_configuration *wanted)
     start_ns = clock_ns(CLOCK_MONOTONIC);
     span_verbose_set(configuration.verbose);
     fdguard_initialise();
+    if (configuration.statistics || configuration.verbose)
+        span_stderr_keep(fdguard_move(dup(STDERR_FILENO)));
     if (!thread_initialise(why))
         span_fatal("%s", why);
     if (configuration.local + configuration.peer_count > NODES_MAX)
@@ -258,6 +260,18 @@ void session_prepare(const struct session_configuration *wanted)
     session_pin_home();
 }
 
+int session_processor(unsigned number)
+{
+    unsigned count = (unsigned)CPU_COUNT(&processors_allowed), local = configuration.local;
+    unsigned rank = count < local ? number % count : number;
+    if (number >= (count < local ? local : count))
+        return -1;
+    for (int i = 0; i < CPU_SETSIZE; i++)
+        if (CPU_ISSET(i, &processors_allowed) && rank-- == 0)
+            return i;
+    return -1;
+}
+
 void session_pin_home(void)
 {
     if (session_shared() && configuration.pin)
@@ -266,7 +280,7 @@ void session_pin_home(void)
 
 void session_unpin(void)
 {
-    if (node_count > 1 && configuration.pin)
+    if (node_count > 1)
         sched_setaffinity(0, sizeof processors_allowed, &processors_allowed);
 }
 
@@ -435,11 +449,11 @@ static unsigned place_pack(uint64_t allowed)
 unsigned session_place_thread(uint64_t allowed)
 {
     unsigned node = HOME_NODE;
-    if (!session_shared())
-        return node;
     SPAN_ASSERT(allowed != 0);
     pthread_mutex_lock(&place_lock);
-    if (configuration.place == SESSION_SPREAD)
+    if (!session_shared())
+        node = HOME_NODE;
+    else if (configuration.place == SESSION_SPREAD)
         node = place_spread(allowed);
     else if (configuration.place == SESSION_PACK)
         node = place_pack(allowed);
@@ -543,6 +557,7 @@ void session_statistics(struct statistics_session *session, struct wire_statisti
 void session_fork_child(void)
 {
     session_unpin();
+    span_stderr_keep(-1); /* closed */
     lonely = true;
     atomic_store(&ending, false);
     unsigned processors = (unsigned)CPU_COUNT(&processors_allowed);

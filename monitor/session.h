@@ -57,6 +57,11 @@ void session_unpin(void);
 /* Brings the peers into use if they are not: connects, starts the pager, registers memory. False with a line on stderr.
  */
 bool session_use_peers(void);
+/* A call that the kernel refuses (-EINVAL) to a process with several threads: without our own, where the program has
+ * one and peers are not in use. */
+long session_call_alone(uint64_t number, const uint64_t a[6]);
+/* The kernel's number of the session's processor `number`, -1: it is another machine's. */
+int session_processor(unsigned number);
 /* New threads keep away from `node` for some seconds, longer each time. */
 void session_avoid(unsigned node);
 /* True when peers are in use; none are brought into use until session_use_release. */

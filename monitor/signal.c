@@ -19,6 +19,7 @@
 #include "monitor/fatal.h"
 #include "monitor/patching.h"
 #include "monitor/process.h"
+#include "monitor/sandbox.h"
 #include "monitor/shadow.h"
 #include "monitor/signal_private.h"
 #include "syscall/patch.h"
@@ -246,6 +247,8 @@ static void refused_by_filter(struct thread *thread, const siginfo_t *info, stru
                               bool in_monitor)
 {
     siginfo_t told = *info;
+    if (sandbox_is_strict(info->si_errno))
+        syscall(SYS_kill, getpid(), SIGKILL);
     uint64_t after = context->g[REG_RIP];
     if (after == (uint64_t)direct_after) {
         after = thread->return_address;

@@ -313,7 +313,7 @@ void statistics_print(const struct statistics_session *session)
     const char *rest = text;
     size_t left = text != NULL ? strlen(text) : 0;
     while (left > 0) {
-        ssize_t put = write(STDERR_FILENO, rest, left);
+        ssize_t put = write(span_stderr(), rest, left);
         if (put < 0 && errno == EINTR)
             continue;
         if (put <= 0)

@@ -19,6 +19,7 @@
 
 struct channel;
 struct process;
+struct sandbox;
 
 /* struct thread.pending */
 #define PENDING_SIGNAL 1u /* signals wait in thread.signals */
@@ -94,9 +95,10 @@ struct thread {
     struct wire_result forward_result;
     uint64_t fault_address; /* peer: of the last question about a mapping, and how often in a row */
     unsigned fault_repeats;
-    struct wire_carried carried; /* what came with it */
-    uint32_t arrived;            /* when: pager_recent_now */
-    long entries_bytes;          /* home: of directory entries that stand in the program's buffer, for this call */
+    struct wire_carried carried;   /* what came with it */
+    uint32_t arrived;              /* when: pager_recent_now */
+    long entries_bytes;            /* home: of directory entries that stand in the program's buffer, for this call */
+    const struct sandbox *sandbox; /* the seccomp filters of the program's that judge it, NULL: none */
     siginfo_t signals[THREAD_SIGNALS_MAX]; /* that wait, in order */
     bool signal_held[THREAD_SIGNALS_MAX];  /* not before the mask allows it */
 };

@@ -22,6 +22,7 @@
 struct view view;
 
 static char exe_path[PATH_MAX];
+static pid_t program_pid;
 
 void view_initialise(unsigned node_count, const unsigned cpus_per_node[])
 {
@@ -63,9 +64,20 @@ bool view_differs(void)
     return view.node_count > 1 && view.total != view.own_count;
 }
 
+void view_pid_is(pid_t pid)
+{
+    program_pid = pid;
+}
+
+pid_t view_pid(void)
+{
+    return program_pid;
+}
+
+/* Asked by a process that shares the program's memory, too: what looks at the program's threads is often such a one. */
 bool view_is_own(pid_t id)
 {
-    return id > 0 && (id == getpid() || syscall(SYS_tgkill, getpid(), id, 0) == 0);
+    return id > 0 && (id == program_pid || id == getpid() || syscall(SYS_tgkill, program_pid, id, 0) == 0);
 }
 
 /* ---- the program's own path ---------------------------------------------------------------- */

@@ -22,11 +22,14 @@
  * view of processors is the program's.
  */
 void view_initialise(unsigned node_count, const unsigned cpus_per_node[]);
-/* In the child of a fork: one node, nothing locked. */
-void view_fork_child(void);
+/* In the child of a fork by the thread `maker`, after session_fork_child: one node, nothing locked, bound as its maker
+ * was. */
+void view_fork_child(pid_t maker);
 /* Processors of the session, and the number of the first one of `node`. */
 unsigned view_processor_count(void);
 unsigned view_processor_first(unsigned node);
+/* The process that the program is: at the start, and in the child of a fork. */
+void view_pid_is(pid_t pid);
 /* The file that the program was loaded from, as /proc/self/exe shows it: made absolute, without
  * links. */
 void view_exe_path(const char *path);
@@ -67,5 +70,8 @@ void view_thread_ended(pid_t tid);
 /* Before an exec of the calling thread: gives the kernel what was asked for of home's processors,
  * for the next program. */
 void view_before_exec(pid_t tid);
+/* The same where the session is carried on: as text, for the next ld-span to be told; false: nothing was asked for. */
+bool view_affinity_tell(pid_t tid, char *text, size_t size);
+void view_affinity_told(pid_t tid, const char *text);
 
 #endif

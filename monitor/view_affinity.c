@@ -14,6 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "monitor/session.h"
 #include "monitor/view_private.h"
 
 #define MASK_WORDS (VIEW_PROCESSORS_MAX / 64)
@@ -171,33 +172,98 @@ void view_thread_ended(pid_t tid)
     pthread_mutex_unlock(&lock);
 }
 
-void view_fork_child(void)
+/* ---- forks and execs ----------------------------------------------------------------------------------------------
+ */
+
+/* Gives the kernel those of the session's processors that are this machine's. Others mean nothing to one node alone. */
+static void kernel_bind(const uint64_t mask[MASK_WORDS])
 {
+    uint64_t own[MASK_WORDS] = {0}, any = 0;
+    for (unsigned i = 0; i < VIEW_PROCESSORS_MAX; i++) {
+        int processor = mask[i / 64] >> i % 64 & 1 ? session_processor(i) : -1;
+        if (processor >= 0 && processor < VIEW_PROCESSORS_MAX)
+            any |= own[processor / 64] |= 1ull << processor % 64;
+    }
+    if (any)
+        syscall(SYS_sched_setaffinity, 0, sizeof own, own);
+}
+
+/* The mask of the session's processors that `tid` is bound to; false: it never asked. */
+static bool mask_of(pid_t tid, uint64_t mask[MASK_WORDS])
+{
+    pthread_mutex_lock(&lock);
+    const struct record *record = *record_slot(tid);
+    if (record != NULL)
+        memcpy(mask, record->mask, sizeof record->mask);
+    pthread_mutex_unlock(&lock);
+    return record != NULL;
+}
+
+/* The same where the kernel has it: in a child that is on one node. */
+static bool mask_of_kernel(uint64_t mask[MASK_WORDS])
+{
+    uint64_t own[MASK_WORDS] = {0};
+    bool narrow = false;
+    if (syscall(SYS_sched_getaffinity, 0, sizeof own, own) < 0)
+        return false;
+    memset(mask, 0, sizeof own);
+    for (unsigned i = 0; i < VIEW_PROCESSORS_MAX; i++) {
+        int processor = session_processor(i);
+        if (processor < 0)
+            break;
+        if (own[processor / 64] >> processor % 64 & 1)
+            mask[i / 64] |= 1ull << i % 64;
+        else
+            narrow = true;
+    }
+    return narrow;
+}
+
+void view_fork_child(pid_t maker)
+{
+    uint64_t mask[MASK_WORDS];
     pthread_mutex_init(&lock, NULL);
     view.node_count = view.node_count > 0 ? 1 : 0;
+    if (mask_of(maker, mask))
+        kernel_bind(mask);
 }
 
 void view_before_exec(pid_t tid)
 {
-    uint64_t own[MASK_WORDS] = {0}, wanted[MASK_WORDS] = {0};
-    pthread_mutex_lock(&lock);
-    const struct record *record = *record_slot(tid);
-    unsigned rank = 0;
-    bool any = false;
-    if (record != NULL && syscall(SYS_sched_getaffinity, 0, sizeof own, own) > 0) {
-        for (unsigned i = 0; i < VIEW_PROCESSORS_MAX && rank < view.first[1]; i++) {
-            if (!(own[i / 64] >> i % 64 & 1))
-                continue;
-            if (record->mask[rank / 64] >> rank % 64 & 1) {
-                wanted[i / 64] |= 1ull << i % 64;
-                any = true;
-            }
-            rank++;
-        }
+    uint64_t mask[MASK_WORDS];
+    if (view.node_count <= 1)
+        return; /* the kernel has what was asked for */
+    session_unpin();
+    if (mask_of(tid, mask))
+        kernel_bind(mask);
+}
+
+bool view_affinity_tell(pid_t tid, char *text, size_t size)
+{
+    uint64_t mask[MASK_WORDS];
+    if (session_configuration()->local + session_configuration()->peer_count == 1)
+        return false; /* what the kernel has is inherited */
+    if (!(view.node_count > 1 ? mask_of(tid, mask) : mask_of_kernel(mask)))
+        return false;
+    unsigned words = MASK_WORDS;
+    while (words > 1 && mask[words - 1] == 0)
+        words--;
+    int used = 0;
+    for (unsigned i = 0; i < words && used < (int)size; i++)
+        used += snprintf(text + used, size - (size_t)used, "%s%lx", i ? "," : "", (unsigned long)mask[i]);
+    return used < (int)size;
+}
+
+void view_affinity_told(pid_t tid, const char *text)
+{
+    uint64_t mask[MASK_WORDS] = {0};
+    for (unsigned i = 0; i < MASK_WORDS && text; i++) {
+        mask[i] = strtoul(text, NULL, 16);
+        text = strchr(text, ',');
+        text += text != NULL;
     }
-    pthread_mutex_unlock(&lock);
-    /* A mask of other nodes' processors only means nothing to the next program: its session may be
-     * another one. */
-    if (any)
-        syscall(SYS_sched_setaffinity, 0, sizeof wanted, wanted);
+    if (view.node_count > 1)
+        view_sched_setaffinity(tid, sizeof mask, mask);
+    else
+        kernel_bind(mask);
 }

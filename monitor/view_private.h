@@ -20,6 +20,7 @@ extern struct view view;
 unsigned view_node_of(unsigned processor);
 /* True when the program may not see the machine as it is. */
 bool view_differs(void);
+pid_t view_pid(void);
 /* True when `id` is this process or one of its threads. */
 bool view_is_own(pid_t id);
 

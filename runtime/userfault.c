@@ -145,7 +145,8 @@ int userfault_open(struct userfault *userfault, int fd_floor, char why[WIRE_MESS
                      "access to "
                      "/dev/userfaultfd, or CAP_SYS_PTRACE)");
         else
-            snprintf(why, WIRE_MESSAGE_BYTES, "userfaultfd: %s (the kernel needs CONFIG_USERFAULTFD)", strerror(-fd));
+            snprintf(why, WIRE_MESSAGE_BYTES, "userfaultfd: %s (%s)", strerror(-fd),
+                     fd == -EMFILE ? "raise ulimit -n" : "the kernel needs CONFIG_USERFAULTFD");
         return fd;
     }
     userfault->fd = fd;

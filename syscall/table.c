@@ -98,7 +98,6 @@ enum {
 #define MACHINE     "the machine is home's"
 #define MAPPINGS    "changes the address space that all nodes share"
 #define MASKS       "signals that we caught and hold for the thread count as pending"
-#define NAMESPACES  "of the kernel thread at home, where its calls are carried out"
 #define NEVER       "no Linux kernel implements it"
 #define NUMA        "places memory among the processors of home only"
 #define ONLY_32     "exists for 32-bit programs only"
