@@ -11,7 +11,8 @@
 #include "tests/simulate/world.h"
 
 #define COUNTS_MAX 32u
-#define SATURATED  0.5 /* of the time it has no time left */
+#define PAGE_HOT   0.75 /* of the time somebody waits for the same page */
+#define SATURATED  0.5  /* of the time it has no time left */
 
 struct request {
     struct world_model model;
@@ -78,23 +79,27 @@ static void table_print(const struct trace *trace, const struct request *request
         "# latency %.0f us, %g Gbit/s, a system call %.1f us, a page %.1f us, a protection %.1f us, compute %.0f %%\n",
         (double)request->model.latency_ns / 1e3, request->model.gbit, (double)request->model.call_ns / 1e3,
         (double)request->model.page_ns / 1e3, (double)request->model.protect_ns / 1e3, 100 * request->model.compute);
-    printf("%5s %6s %8s %9s %9s %9s %8s %9s %8s %8s %6s %6s %6s %6s %6s %9s\n", "nodes", "copies", "faults", "faults/s",
-           "msg/fault", "B/fault", "mean_us", "shared_us", "p50_us", "p99_us", "home%", "full%", "link%", "lfull%",
-           "peer%", "time_ms");
+    printf("%5s %6s %8s %9s %9s %9s %8s %9s %8s %8s %6s %6s %6s %6s %6s %6s %9s\n", "nodes", "copies", "faults",
+           "faults/s", "msg/fault", "B/fault", "mean_us", "shared_us", "p50_us", "p99_us", "home%", "full%", "link%",
+           "lfull%", "page%", "peer%", "time_ms");
     for (unsigned i = 0; i < request->count; i++) {
         struct world_result result;
         world_run(trace, &request->model, request->nodes[i], &result);
         double faults = result.faults != 0 ? (double)result.faults : 1;
-        printf("%5u %6u %8lu %9.0f %9.2f %9.0f %8.0f %9.0f %8.0f %8.0f %6.1f %6.1f %6.1f %6.1f %6.1f %9.1f\n",
+        printf("%5u %6u %8lu %9.0f %9.2f %9.0f %8.0f %9.0f %8.0f %8.0f %6.1f %6.1f %6.1f %6.1f %6.1f %6.1f %9.1f\n",
                request->nodes[i], result.copies, result.faults, faults * 1e9 / (double)result.time_ns,
                (double)result.messages / faults, (double)result.bytes / faults, (double)result.mean_ns / 1e3,
                (double)result.shared_ns / 1e3, (double)result.p50_ns / 1e3, (double)result.p99_ns / 1e3,
                100 * result.home_busy, 100 * result.home_full, 100 * result.link_busy, 100 * result.link_full,
-               100 * result.peer_busy, (double)result.time_ns / 1e6);
+               100 * result.page_wanted, 100 * result.peer_busy, (double)result.time_ns / 1e6);
         fflush(stdout);
-        if (saturated == 0 && (result.home_full >= SATURATED || result.link_full >= SATURATED)) {
+        const char *limit = result.home_full >= SATURATED    ? "home's loop"
+                            : result.link_full >= SATURATED  ? "home's link"
+                            : result.page_wanted >= PAGE_HOT ? "one page"
+                                                             : NULL;
+        if (saturated == 0 && limit != NULL) {
             saturated = request->nodes[i];
-            what = result.home_full >= SATURATED ? "home's loop" : "home's link";
+            what = limit;
         }
     }
     if (saturated != 0)

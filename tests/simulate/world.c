@@ -79,6 +79,12 @@ struct meter {
     size_t count;
 };
 
+/* A page and those that wait for it. */
+struct wanted {
+    uint64_t since_ns, total_ns;
+    uint32_t waiters;
+};
+
 struct node {
     struct world *world;
     struct coherence *coherence;
@@ -103,6 +109,7 @@ struct world {
     struct event *heap;
     size_t heap_count, heap_capacity;
     bool *written;
+    struct wanted *wanted; /* by page, as written */
     uint64_t page_total;
     uint64_t left, end_ns; /* steps not done */
     uint64_t *latencies;
@@ -220,6 +227,21 @@ static double meter_full(const struct meter *meter, uint64_t time_ns)
     for (size_t i = 0; i < meter->count && i < windows; i++)
         full += meter->windows[i] >= WINDOW_NS * 9ull / 10;
     return windows != 0 ? (double)full / (double)windows : 0;
+}
+
+static void wanted_begin(struct world *world, uint64_t page)
+{
+    struct wanted *wanted = &world->wanted[page - PAGE_BASE];
+    if (wanted->waiters++ == 0)
+        wanted->since_ns = world->now_ns;
+}
+
+static void wanted_end(struct world *world, uint64_t page, uint64_t at_ns)
+{
+    struct wanted *wanted = &world->wanted[page - PAGE_BASE];
+    WORLD_ASSERT(world, wanted->waiters != 0);
+    if (--wanted->waiters == 0)
+        wanted->total_ns += at_ns - wanted->since_ns;
 }
 
 /* ---- who is where ---------------------------------------------------------------------------- */
@@ -444,6 +466,7 @@ static void access_try(struct world *world, const struct event *event)
                               .since_ns = event->since_ns != 0 ? event->since_ns : world->now_ns,
                               .write = step->write};
     node->waiters = waiter;
+    wanted_begin(world, page);
     item = memory_get(world, NULL, sizeof *item);
     *item = (struct item){.kind = ITEM_FAULT, .page = page, .write = step->write, .to = (uint8_t)node->number};
     event_add(world, (struct event){.at_ns = world->now_ns + world->model.fault_ns,
@@ -462,6 +485,7 @@ static void waiters_settle(struct world *world, struct node *node)
             continue;
         }
         *link = waiter->next;
+        wanted_end(world, waiter->page, waiter->woken_ns);
         uint64_t runs_ns = waiter->woken_ns + world->model.wake_ns;
         if (access_allowed(node, waiter->page, waiter->write)) {
             if (coherence_state(node->coherence, waiter->page, NULL) == PAGE_EXCLUSIVE)
@@ -610,6 +634,8 @@ static void world_start(struct world *world)
     }
     world->page_total = (uint64_t)world->copies * (trace->page_count + 1);
     world->written = memory_get(world, NULL, world->page_total);
+    world->wanted = memory_get(world, NULL, world->page_total * sizeof *world->wanted);
+    memset(world->wanted, 0, world->page_total * sizeof *world->wanted);
     for (uint64_t i = 0; i < world->page_total; i++) {
         uint64_t page = i % (trace->page_count + 1);
         world->written[i] = page < trace->page_count && trace->pages[page].data;
@@ -649,6 +675,11 @@ static void world_judge(struct world *world)
     for (unsigned i = 1; i < world->node_count; i++)
         if (world->nodes[i].loop.busy_ns > peer_ns)
             peer_ns = world->nodes[i].loop.busy_ns;
+    uint64_t wanted_ns = 0;
+    for (uint64_t i = 0; i < world->page_total; i++)
+        if (world->wanted[i].total_ns > wanted_ns)
+            wanted_ns = world->wanted[i].total_ns;
+    result->page_wanted = (double)wanted_ns / time_ns;
     result->copies = world->copies;
     result->time_ns = world->end_ns;
     if (world->shared_count != 0)
@@ -682,6 +713,7 @@ static void world_end(struct world *world)
     }
     free(world->heap);
     free(world->written);
+    free(world->wanted);
     free(world->latencies);
 }
 

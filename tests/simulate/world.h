@@ -34,6 +34,7 @@ struct world_result {
     uint64_t time_ns;                 /* until the last access */
     double home_busy, link_busy; /* part of the time for which home's loop was at work, its link carried something */
     double home_full, link_full; /* part of the stretches of 10 ms in which they did for 90 % and more */
+    double page_wanted;          /* part of the time for which somebody waited for the most wanted page */
     double peer_busy;            /* the loop of the busiest peer */
 };
 
