@@ -1,7 +1,7 @@
 /*
  * Replays a trace on more and more nodes and prints a table, which tests/simulate/plot draws.
- * Usage: simulate TRACE [NAME=VALUE]...; names: nodes (2,3,4,...), latency_us, gbit, compute and loop (percent),
- * way_us.
+ * Usage: simulate TRACE [NAME=VALUE]...; names: nodes (2,3,4,...), latency_us, gbit, hold_us, compute and loop
+ * (percent), way_us.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -55,6 +55,8 @@ static void setting_parse(struct request *request, const char *argument)
         model->latency_ns = (uint64_t)(value * 1000);
     } else if (IS("gbit") && value > 0) {
         model->gbit = value;
+    } else if (IS("hold_us") && value > 0) {
+        model->hold_ns = (uint64_t)(value * 1000);
     } else if (IS("compute")) {
         model->compute = value / 100;
     } else if (IS("way_us")) {
@@ -115,7 +117,7 @@ int main(int argc, char *argv[])
     char why[WIRE_MESSAGE_BYTES];
     static struct trace trace;
     if (argc < 2) {
-        fprintf(stderr, "usage: simulate TRACE [nodes=2,3,...] [latency_us=N] [gbit=N] [compute=PERCENT] "
+        fprintf(stderr, "usage: simulate TRACE [nodes=2,3,...] [latency_us=N] [gbit=N] [hold_us=N] [compute=PERCENT] "
                         "[loop=PERCENT] [way_us=N]\n");
         return 2;
     }

@@ -32,6 +32,7 @@ const struct world_model world_model_default = {
     .frame_ns = 1000,
     .page_ns = 2500,
     .protect_ns = 5000,
+    .hold_ns = 50000, /* as runtime/pager_api.c has it */
 };
 
 /* One access of one copy of one actor. */
@@ -627,7 +628,7 @@ static void world_start(struct world *world)
         *node = (struct node){.world = world, .number = i};
         node->last = &node->first;
         node->staged_last = &node->staged;
-        node->coherence = coherence_create(i, &operations, node, 50000); /* as runtime/pager_api.c has it */
+        node->coherence = coherence_create(i, &operations, node, world->model.hold_ns);
         WORLD_ASSERT(world, node->coherence != NULL);
         if (i != 0)
             coherence_node_add(world->nodes[HOME_NODE].coherence, i);

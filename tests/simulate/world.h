@@ -19,6 +19,7 @@ struct world_model {
     uint64_t call_ns;    /* a system call that sends or receives: one for each channel in each turn of the loop */
     uint64_t frame_ns;   /* the engine's work on a frame or a fault */
     uint64_t page_ns;    /* one page installed, moved away or read */
+    uint64_t hold_ns;    /* for which a page stays where it was granted, docs/coherence.md */
     uint64_t protect_ns; /* one page's protection changed, or pages removed: the other processors are told */
 };
 
