@@ -31,6 +31,7 @@ const struct option_row option_table[] = {
     {"insecure", OPTION_FLAG, SOURCE_ANY, FIELD(insecure), 0},
     {"timeout", OPTION_SECONDS, SOURCE_ANY, FIELD(timeout_ms), 0},
     {"coproc", OPTION_COPROC, SOURCE_ANY, FIELD(coproc), 0},
+    {"trace", OPTION_PATH, SOURCE_ANY, FIELD(trace), 0},
     /* ld.so's */
     {"library-path", OPTION_TEXT, SOURCE_VARIABLE, FIELD(library_path), 0},
     {"preload", OPTION_TEXT, SOURCE_VARIABLE, FIELD(preload), 0},
@@ -50,7 +51,7 @@ const struct option_row option_table[] = {
     {"version", OPTION_MODE, SOURCE_COMMAND, 0, SPAN_SHOW_VERSION},
 };
 const size_t option_table_count = sizeof option_table / sizeof option_table[0];
-#define OURS 14 /* rows above "ld.so's" */
+#define OURS 15 /* rows above "ld.so's" */
 
 static const char *const place_names[] = {"spread", "pack", "home"};
 #define PLACE_COUNT (sizeof place_names / sizeof place_names[0])

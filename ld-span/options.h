@@ -52,6 +52,7 @@ struct span_options {
     bool no_pin, no_patch, no_follow, no_balance, verbose, best_effort, insecure;
     bool stats;
     const char *stats_file;                /* absolute; NULL with `stats`: standard error */
+    const char *trace;                     /* absolute */
     const char *key;                       /* absolute */
     unsigned local;                        /* nodes on this machine, home included: 1.. */
     const char *nodes;                     /* the list as given */

@@ -24,6 +24,7 @@ void options_help(const char *self)
            "  --no-balance           threads stay on a node where they only wait for pages\n"
            "  --no-follow            programs that PROGRAM executes run natively\n"
            "  --stats[=FILE]         statistics at exit, on standard error, or as JSON in FILE\n"
+           "  --trace FILE           what home's directory is asked for, in FILE at exit\n"
            "  --verbose              tell what is being done, on standard error\n"
            "  --coproc off|strict|asif|trace   coprocessor streams, for OpenCL (default off)\n"
            "As ld.so has them:\n"

@@ -52,6 +52,7 @@ void monitor_prepare(const struct span_options *options)
     configuration.verbose = options->verbose;
     configuration.statistics = options->stats;
     copy_string(configuration.statistics_file, sizeof configuration.statistics_file, options->stats_file);
+    copy_string(configuration.trace_file, sizeof configuration.trace_file, options->trace);
     copy_string(configuration.key_file, sizeof configuration.key_file, options->key);
     configuration.timeout_ms = (int)options->timeout_ms;
     configuration.argument_count =

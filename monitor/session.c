@@ -339,6 +339,8 @@ static bool use_now(void)
             span_warn("node %s: %s", nodes[node].name, why);
             return false;
         }
+    if (configuration.trace_file[0] && pager_trace_start() < 0)
+        span_warn("no memory to record a trace in: there will be none");
     if (pager_start(&pager, why) < 0) {
         span_warn("%s", why);
         return false;
@@ -533,15 +535,27 @@ static void statistics_collect(struct statistics_session *out, struct wire_stati
     };
 }
 
+static void trace_write(void)
+{
+    int result = pager_trace_write(configuration.trace_file, session_distributed() ? node_count : 1);
+    if (result < 0)
+        span_warn("no trace was written to %s: %s (choose another file with --trace=FILE)", configuration.trace_file,
+                  strerror(-result));
+}
+
 void session_end(void)
 {
     static struct wire_statistics all[NODES_MAX];
     struct statistics_session session;
     control_stop();
-    if (!configuration.statistics || lonely)
+    if ((!configuration.statistics && !configuration.trace_file[0]) || lonely)
         return;
     while (atomic_exchange(&ending, true))
         pause(); /* another thread ends the program already, with its status */
+    if (configuration.trace_file[0])
+        trace_write();
+    if (!configuration.statistics)
+        return;
     statistics_collect(&session, all, true);
     if (configuration.statistics_file[0])
         statistics_write_json(&session, configuration.statistics_file);

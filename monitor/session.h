@@ -28,6 +28,7 @@ struct session_configuration {
     bool executed; /* by a program of a session, not by the user */
     bool statistics;
     char statistics_file[256]; /* empty: stderr */
+    char trace_file[256];      /* empty: none */
     char key_file[256];        /* empty: none */
     int timeout_ms;
     char program[64];

@@ -105,6 +105,12 @@ void pager_send(struct pager *pager, unsigned node, enum wire_type type, const v
 static void operation_send(void *context, unsigned node, enum wire_type type, const struct wire_page *message,
                            const void *data)
 {
+    if (type == WIRE_PAGE_GRANT)
+        pager_trace_grant(node, message->page,
+                          message->flags & WIRE_PAGE_DATA   ? 'd'
+                          : message->flags & WIRE_PAGE_ZERO ? 'z'
+                          : message->flags & WIRE_PAGE_GONE ? 'g'
+                                                            : 'p');
     pager_send(context, node, type, message, message != NULL ? sizeof *message : 0, data,
                data != NULL ? PAGE_BYTES : 0);
 }
@@ -126,6 +132,12 @@ static void discards_settle(struct pager *pager, uint64_t page)
         }
 }
 
+static void home_answered(const struct pager *pager, uint64_t page, char content)
+{
+    if (pager->configuration.node == HOME_NODE)
+        pager_trace_grant(HOME_NODE, page, content);
+}
+
 static int operation_protect(void *context, uint64_t page)
 {
     struct pager *pager = context;
@@ -138,6 +150,7 @@ static int operation_unprotect(void *context, uint64_t page)
     struct pager *pager = context;
     discards_settle(pager, page);
     int result = userfault_unprotect(&pager->userfault, page);
+    home_answered(pager, page, 'p');
     pager_clock_stop(pager, page);
     return result;
 }
@@ -147,6 +160,7 @@ static int operation_install(void *context, uint64_t page, const void *data, boo
     struct pager *pager = context;
     discards_settle(pager, page);
     int result = userfault_install(&pager->userfault, page, data, writable);
+    home_answered(pager, page, data != NULL ? 'd' : 'z');
     pager_clock_stop(pager, page);
     return result;
 }
@@ -155,6 +169,7 @@ static void operation_wake(void *context, uint64_t page)
 {
     struct pager *pager = context;
     userfault_wake(&pager->userfault, page, 1);
+    home_answered(pager, page, 'p');
     pager_clock_stop(pager, page);
 }
 
@@ -223,6 +238,14 @@ const struct coherence_operations pager_operations = {
 
 /* ---- one turn of the loop -------------------------------------------------------------------- */
 
+void pager_fault(struct pager *pager, uint64_t page, bool write)
+{
+    if (pager_trace_running() && pager->configuration.node == HOME_NODE &&
+        coherence_state(pager->coherence, page, NULL) < (write ? PAGE_MODIFIED : PAGE_SHARED))
+        pager_trace_request(HOME_NODE, page, write);
+    coherence_fault(pager->coherence, page, write);
+}
+
 static bool loop_faults(struct pager *pager)
 {
     struct userfault_event events[USERFAULT_EVENTS_MAX];
@@ -238,7 +261,7 @@ static bool loop_faults(struct pager *pager)
             continue;
         pager_recent_add(&events[i]);
         pager_ahead_before(pager, &events[i]);
-        coherence_fault(pager->coherence, events[i].page, events[i].write);
+        pager_fault(pager, events[i].page, events[i].write);
         pager_ahead_after(pager, &events[i]);
     }
     return true;
@@ -256,6 +279,7 @@ static void loop_job(struct pager *pager, struct pager_job *job)
         pager_job_finish(job);
         return;
     case PAGER_JOB_DROP:
+        pager_trace_range('d', job->nodes, job->start >> PAGE_SHIFT, (job->end - job->start) >> PAGE_SHIFT);
         coherence_drop(pager->coherence, job->start >> PAGE_SHIFT, job->end >> PAGE_SHIFT, job->nodes, job);
         return;
     case PAGER_JOB_PROTECT:
@@ -263,6 +287,7 @@ static void loop_job(struct pager *pager, struct pager_job *job)
                           job->nodes, job);
         return;
     case PAGER_JOB_RECALL:
+        pager_trace_range('b', job->nodes, job->start >> PAGE_SHIFT, (job->end - job->start) >> PAGE_SHIFT);
         coherence_recall(pager->coherence, job->start >> PAGE_SHIFT, job->end >> PAGE_SHIFT, job->nodes, job);
         return;
     case PAGER_JOB_FREEZE:
@@ -352,11 +377,18 @@ static int loop_frame_peer(struct pager *pager, const struct wire_frame *frame, 
 
 static int loop_frame_home(struct pager *pager, unsigned from, const struct wire_frame *frame, const void *payload)
 {
+    struct wire_page request;
     switch (frame->type) {
     case WIRE_FILE_REQUEST:
         return pager_file_request(pager, from, payload, frame->bytes);
     case WIRE_STATISTICS:
         return pager_statistics_answer(pager, from, payload, frame->bytes);
+    case WIRE_PAGE_REQUEST:
+        if (frame->bytes == sizeof request) {
+            memcpy(&request, payload, sizeof request);
+            pager_trace_request(from, request.page, request.state == PAGE_MODIFIED);
+        }
+        return coherence_message(pager->coherence, from, frame->type, payload, frame->bytes);
     default:
         return coherence_message(pager->coherence, from, frame->type, payload, frame->bytes);
     }

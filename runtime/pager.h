@@ -76,6 +76,11 @@ void pager_interrupt(unsigned node, uint32_t thread);
 /* Home, waits at most `timeout_ms`: statistics of every node, own included; `quit` ends the peers' sessions. */
 void pager_statistics(struct wire_statistics statistics[NODES_MAX], bool quit, int timeout_ms);
 
+/* Home, before pager_start: from then on what its directory is asked is recorded, as docs/simulation.md tells. */
+int pager_trace_start(void);
+/* Home: writes what was recorded until now to `path`. 0 or negative errno. */
+int pager_trace_write(const char *path, unsigned node_count);
+
 /* In the child of a fork: forget the loop, its descriptors and all state; nothing is registered any more. */
 void pager_forget(void);
 

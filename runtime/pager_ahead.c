@@ -185,7 +185,7 @@ void pager_ahead_after(struct pager *pager, const struct userfault_event *event)
     }
     for (; run->asked < end; run->asked++) {
         if (ahead_wanted(pager, run->asked, run->write))
-            coherence_fault(pager->coherence, run->asked, run->write);
+            pager_fault(pager, run->asked, run->write);
         else if (home && !run->learned)
             break; /* what home has to itself is not part of a stream from elsewhere */
     }
@@ -196,5 +196,5 @@ void pager_ahead_want(struct pager *pager, uint64_t page, bool write)
     bool mapped = pager->configuration.node == HOME_NODE || pager_ranges_end(&memory, page << PAGE_SHIFT) != 0;
     if (mapped && page < SPAN_ZONE_END >> PAGE_SHIFT && page >= SPAN_ZONE_START >> PAGE_SHIFT &&
         ahead_wanted(pager, page, write))
-        coherence_fault(pager->coherence, page, write);
+        pager_fault(pager, page, write);
 }

@@ -262,4 +262,5 @@ void pager_forget(void)
     pager_file_forget();
     pager_ahead_forget();
     pager_recent_forget();
+    pager_trace_forget();
 }

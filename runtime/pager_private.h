@@ -190,6 +190,16 @@ void pager_ahead_want(struct pager *pager, uint64_t page, bool write);
 void pager_recent_add(const struct userfault_event *event);
 void pager_recent_forget(void);
 
+/* ---- pager_trace.c: what the directory was asked; home's loop only, nothing unless it was started - */
+
+bool pager_trace_running(void);
+void pager_trace_request(unsigned node, uint64_t page, bool write);
+/* `content`: d data, z zero, p permission alone, g gone. */
+void pager_trace_grant(unsigned node, uint64_t page, char content);
+/* `kind`: d a drop, b brought home; `count` pages. */
+void pager_trace_range(char kind, uint64_t nodes, uint64_t page, uint64_t count);
+void pager_trace_forget(void);
+
 /* ---- pager.c: the loop; pager_api.c starts it ------------------------------------------------ */
 
 struct pager_node {
@@ -239,6 +249,8 @@ void *pager_loop(void *pager);
 /* Loop: queues a frame to `node`. A connection that fails is ended at the next turn. */
 void pager_send(struct pager *pager, unsigned node, enum wire_type type, const void *head, size_t head_bytes,
                 const void *data, size_t data_bytes);
+/* Loop: coherence_fault, recorded when home asks for something. */
+void pager_fault(struct pager *pager, uint64_t page, bool write);
 /* Loop: the fault on `page` has its answer. */
 void pager_clock_stop(struct pager *pager, uint64_t page);
 

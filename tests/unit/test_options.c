@@ -201,11 +201,11 @@ START_TEST(back_to_arguments)
     config_write("best-effort = yes\n");
     ck_assert_int_ge(PARSE(environment, T("--local=1"), T("--nodes"), T("a,b:1"), T("--stats=s.json"), T("--key=/k"),
                            T("--place=pack"), T("--timeout=1.5"), T("--no-pin=no"), T("--coproc=asif"),
-                           T("--library-path=/x"), T("p")),
+                           T("--trace=t.txt"), T("--library-path=/x"), T("p")),
                      0);
     struct span_options before = options;
     size_t count = options_serialize(&options, out, sizeof out, argv + 1, 30);
-    ck_assert_uint_eq(count, 10);
+    ck_assert_uint_eq(count, 11);
     char *none[] = {T("SPAN_CONFIG=/dev/null"), NULL};
     ck_assert_int_eq(options_parse(&options, (int)count + 1, argv, none, true, why), (int)count + 1);
     ck_assert_uint_eq(options.given, before.given);
@@ -215,6 +215,8 @@ START_TEST(back_to_arguments)
     ck_assert_str_eq(options.stats_file, before.stats_file);
     ck_assert_int_eq(options.stats_file[0], '/');
     ck_assert_str_eq(options.key, "/k");
+    ck_assert_str_eq(options.trace, before.trace);
+    ck_assert_int_eq(options.trace[0], '/');
     ck_assert_uint_eq(options.timeout_ms, 1500);
     ck_assert(options.verbose && options.best_effort && !options.no_pin && options.place == PLACE_PACK);
     ck_assert_ptr_null(options.library_path);
