@@ -333,6 +333,7 @@ static void forks(void)
     cl_mem buffer = buffer_new(0, NULL);
     cl_kernel slow = slow_new(buffer, 1000000);
     int status;
+    fill(buffer, 0);
     launch(queue, slow, 1, NULL);
     fflush(NULL);
     pid_t child = fork();
@@ -349,6 +350,7 @@ static void references_stay(void)
     cl_uint count = 0;
     cl_mem buffer = buffer_new(0, NULL);
     cl_kernel add = slow_new(buffer, 1);
+    fill(buffer, 1); /* a new buffer may hold anything */
     launch(queue, add, 1, NULL);
     CHECK(first(buffer) >= 0);
     /* The driver's own references for the read may outlive the answer by a little. */
