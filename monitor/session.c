@@ -334,11 +334,16 @@ static bool use_now(void)
     struct pager_configuration pager = {.node = HOME_NODE, .callbacks = &callbacks, .fd_floor = (int)fdguard_floor()};
     /* Peers on this machine are copies of this process: make them while it has no engine yet. */
     struct channel *engines[NODES_MAX] = {NULL};
-    for (unsigned node = 1; node < node_count; node++)
-        if (nodes[node].local && session_local_start(&nodes[node], node, &engines[node], why) < 0) {
-            span_warn("node %s: %s", nodes[node].name, why);
-            return false;
-        }
+    unsigned started = 1;
+    space_copy_prevent(true);
+    while (started < node_count &&
+           (!nodes[started].local || session_local_start(&nodes[started], started, &engines[started], why) == 0))
+        started++;
+    space_copy_prevent(false);
+    if (started < node_count) {
+        span_warn("node %s: %s", nodes[started].name, why);
+        return false;
+    }
     if (configuration.trace_file[0] && pager_trace_start() < 0)
         span_warn("no memory to record a trace in: there will be none");
     if (pager_start(&pager, why) < 0) {

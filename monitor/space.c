@@ -80,7 +80,7 @@ static bool entries_merge(const struct space_entry *a, const struct space_entry 
     const struct space_mapping *x = &a->mapping, *y = &b->mapping;
     return x->end == y->start && x->protection == y->protection && x->flags == y->flags && x->kind == y->kind &&
            x->nodes == y->nodes && x->object == y->object && x->device == y->device && x->inode == y->inode &&
-           a->origin == b->origin && a->system_v == b->system_v &&
+           a->origin == b->origin && a->system_v == b->system_v && a->not_forked == b->not_forked &&
            (a->origin == 0 || y->offset - x->offset == x->end - x->start);
 }
 

@@ -66,6 +66,10 @@ void space_each(bool (*visit)(const struct space_mapping *mapping, void *context
 /* A thread on peer `node` touched `address`: what it may map there, and a record that the peer knows. */
 void space_peer_lookup(unsigned node, const struct wire_fault *fault, struct wire_mapping *out);
 
+/* Around the start of peers that begin as copies of this process: they get no copy of the program's memory. Besides the
+ * time, a copy would leave every page marked as shared, long after the peer has thrown it away, and the kernel moves
+ * only pages that are not. */
+void space_copy_prevent(bool prevent);
 /* The first peer is in use: everything coherent goes under userfaultfd. Once; later mappings follow by themselves. */
 int space_distribute(void);
 /* Around fork: the lock is held so that the child's copy is consistent. In the child the map is local again. */

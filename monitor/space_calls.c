@@ -138,6 +138,23 @@ static long discard_range(uint64_t start, uint64_t end, int advice)
     return holes ? -ENOMEM : 0;
 }
 
+static void change_not_forked(struct space_entry *entry, const void *advice)
+{
+    entry->not_forked = *(const int *)advice == MADV_DONTFORK;
+}
+
+static long advise_fork(uint64_t start, uint64_t end, int advice)
+{
+    long result = space_enter();
+    if (result < 0)
+        return result;
+    result = kernel_madvise(start, end - start, advice);
+    if (result == 0 || result == -ENOMEM) /* holes do not matter */
+        space_change(start, end, change_not_forked, &advice);
+    space_leave();
+    return result;
+}
+
 /* [address, address + bytes) is in the zone. */
 static long advise(uint64_t address, uint64_t bytes, int advice)
 {
@@ -159,6 +176,9 @@ static long advise(uint64_t address, uint64_t bytes, int advice)
         if (space.distributed)
             advice = MADV_NOHUGEPAGE;
         break;
+    case MADV_DONTFORK:
+    case MADV_DOFORK:
+        return advise_fork(address, address + bytes, advice);
     case ADVICE_GUARD_INSTALL:
     case ADVICE_GUARD_REMOVE:
         /* Guards are invisible to peers; without them programs fall back to PROT_NONE. */

@@ -140,6 +140,18 @@ done:
 
 /* ---- distribution and fork ------------------------------------------------------------ */
 
+void space_copy_prevent(bool prevent)
+{
+    lock_acquire(&space.lock);
+    for (const struct space_node *node = space_tree_from(0); node; node = space_tree_from(node->entry.mapping.end)) {
+        const struct space_mapping *mapping = &node->entry.mapping;
+        if (mapping->kind == SPACE_MEMORY && !node->entry.not_forked) /* it is only a help: errors do not matter */
+            kernel_call(SYS_madvise, (long)mapping->start, (long)(mapping->end - mapping->start),
+                        prevent ? MADV_DONTFORK : MADV_DOFORK, 0, 0, 0);
+    }
+    lock_release(&space.lock);
+}
+
 int space_distribute(void)
 {
     int error = space_enter();

@@ -51,6 +51,7 @@ struct space_entry {
     struct space_mapping mapping;
     uint64_t origin; /* 0: anonymous; else one number for each call that mapped a file: such entries
                         merge only with their own */
+    bool not_forked; /* the program wants no copy of it in its children (MADV_DONTFORK) */
     bool system_v;   /* shmat: object is the address of the attachment */
 };
 
