@@ -32,6 +32,7 @@
 #include "monitor/user.h"
 #include "monitor/view.h"
 #include "runtime/descriptor.h"
+#include "runtime/pager.h"
 #include "syscall/patch.h"
 #include "syscall/table.h"
 
@@ -76,6 +77,8 @@ static const struct {
     {SYS_epoll_pwait2, CLASS_ARGUMENT4},
     {SYS_io_pgetevents, CLASS_ARGUMENT5},
     {SYS_getcpu, CLASS_DIRECT},
+    {SYS_io_setup, CLASS_SLOW},
+    {SYS_io_uring_setup, CLASS_SLOW},
     {SYS_futex, CLASS_FUTEX},
 };
 
@@ -356,6 +359,8 @@ long call_handle(struct thread *thread, uint64_t number, const uint64_t a[6], st
         return futex_call(a);
     if (direct_read_is(number))
         return direct_read(number, a);
+    if (number == SYS_io_setup || number == SYS_io_uring_setup)
+        pager_guard();
     if (row->place != CALL_EMULATED)
         return raw(number, a);
     bool handled = false;

@@ -54,7 +54,17 @@ void coherence_fault(struct coherence *coherence, uint64_t page, bool write)
     }
 }
 
-/* ---- messages -------------------------------------------------------------------------------- */
+void coherence_fault_foreign(struct coherence *coherence, uint64_t page)
+{
+    COHERENCE_ASSERT(coherence->node == HOME_NODE && page >= PAGE_FIRST && page < PAGE_END);
+    coherence_home_fault_foreign(coherence, page);
+    coherence_jobs_advance(coherence);
+}
+
+void coherence_guard_all(struct coherence *coherence)
+{
+    coherence->guarded = true;
+}
 
 void coherence_move(struct coherence *coherence, uint64_t page, unsigned node)
 {
@@ -65,6 +75,8 @@ void coherence_move(struct coherence *coherence, uint64_t page, unsigned node)
     else
         coherence_peer_give(coherence, page);
 }
+
+/* ---- messages -------------------------------------------------------------------------------- */
 
 static int message_page(struct coherence *coherence, unsigned from, enum wire_type type, const void *payload,
                         size_t bytes)

@@ -38,6 +38,9 @@ struct coherence_operations {
      * A page never touched is zero. 1 zero, 0 data, -ENOENT. Without `force` -EBUSY when the kernel may be about to
      * write to the page for a device or another process: then it had better stay. */
     int (*take)(void *context, uint64_t page, void *data, bool force);
+    /* Makes the page read-only, as protect does, but -EBUSY when the kernel may be about to write to it for another
+     * process: then nothing has changed. A page that a fork left shared may look like that. Home only. */
+    int (*seal)(void *context, uint64_t page);
     uint64_t (*now_ns)(void *context);
     /* A range message has to be carried out on this peer: unmap (after which no page of the range is there) or protect,
      * and wake. Peer only. */
@@ -65,6 +68,11 @@ size_t coherence_node_sole(const struct coherence *coherence, unsigned node);
 
 /* A local access needs the page; `write` for write permission. The answer is an install, unprotect or wake, in time. */
 void coherence_fault(struct coherence *coherence, uint64_t page, bool write);
+/* Home: a process that is not the program needs the page to write to it. The kernel then gets hold of the page first
+ * and writes to it later, whatever has been done to its protection meanwhile. */
+void coherence_fault_foreign(struct coherence *coherence, uint64_t page);
+/* Home: from now on the kernel may be about to write to any page, for a device. */
+void coherence_guard_all(struct coherence *coherence);
 /* A thread that used the page here leaves for `node`: a page that is this node's alone goes there too, unasked. A
  * peer's goes home, wherever the thread goes. */
 void coherence_move(struct coherence *coherence, uint64_t page, unsigned node);

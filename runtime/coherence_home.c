@@ -12,7 +12,9 @@
 
 #include "runtime/coherence_private.h"
 
-#define PROBE_EPOCHS 8u
+#define PROBE_EPOCHS    8u
+#define FOREIGN_WAIT_NS 1000000000u /* a process that holds a page is not kept from its processor for longer */
+#define DEVICE_WAIT_NS  200000000u  /* nor does a disk often take longer */
 
 /* ---- home's own copy ------------------------------------------------------------------------- */
 
@@ -277,10 +279,38 @@ static bool home_holds(struct coherence *coherence, const struct coherence_page 
     return true;
 }
 
+static bool home_guards(const struct coherence *coherence, const struct coherence_page *page)
+{
+    return coherence->guarded || (page->flags & PAGE_FOREIGN) != 0;
+}
+
+/*
+ * True when the kernel may be about to write to home's own copy, for another process or a device, which must neither go
+ * nor be shared before that is done: what the kernel holds it writes to, whatever the protection says by then. The hold
+ * time is the time until the next look. The page stays marked: the process may find it writable again without a fault
+ * of its own. One that a fork left shared cannot be told from one that is held, hence the limits.
+ */
+static bool home_held_by_kernel(struct coherence *coherence, struct coherence_page *page,
+                                struct coherence_request *request)
+{
+    if (!home_guards(coherence, page) || request->node == HOME_NODE || !home_owns(page))
+        return false;
+    if (coherence->operations.seal(coherence->context, request->page) != -EBUSY)
+        return false;
+    uint64_t most_ns = page->flags & PAGE_FOREIGN ? FOREIGN_WAIT_NS : DEVICE_WAIT_NS;
+    if (coherence_now_ns(coherence) - request->since_ns >= most_ns) {
+        page->flags &= (uint8_t)~PAGE_FOREIGN;
+        return false;
+    }
+    coherence_hold_start(coherence, page);
+    coherence_request_delay(coherence, request);
+    return true;
+}
+
 /* True: granted, and the request is gone. False: it waits. */
 static bool request_start(struct coherence *coherence, struct coherence_page *page, struct coherence_request *request)
 {
-    if (home_holds(coherence, page, request))
+    if (home_holds(coherence, page, request) || home_held_by_kernel(coherence, page, request))
         return false;
     uint64_t own = NODE_BIT(request->node);
     uint64_t peers = page->holders & ~(own | HOME_BIT);
@@ -324,7 +354,7 @@ void coherence_home_run(struct coherence *coherence, uint64_t number)
 void coherence_home_push(struct coherence *coherence, uint64_t number, unsigned node)
 {
     struct coherence_page *page = coherence_table_find(coherence, number);
-    if (page == NULL || !home_owns(page) || page->queue != 0 || coherence->frozen ||
+    if (page == NULL || !home_owns(page) || page->queue != 0 || coherence->frozen || (page->flags & PAGE_FOREIGN) ||
         !(coherence->nodes & NODE_BIT(node)) || coherence_job_concerns(coherence, number))
         return;
     struct coherence_request request = {
@@ -408,6 +438,12 @@ void coherence_home_fault(struct coherence *coherence, uint64_t number, bool wri
     coherence_hold_adapt(coherence, page);
     request_receive(coherence, page, number, HOME_NODE, write);
     coherence_home_run(coherence, number);
+}
+
+void coherence_home_fault_foreign(struct coherence *coherence, uint64_t number)
+{
+    coherence_table_get(coherence, number)->flags |= PAGE_FOREIGN;
+    coherence_home_fault(coherence, number, true);
 }
 
 int coherence_home_request(struct coherence *coherence, unsigned from, const struct wire_page *message)

@@ -41,6 +41,8 @@ enum coherence_page_flags {
     PAGE_MIGRATORY = 8, /* home: who reads it writes it next, so a reader gets it modified */
     PAGE_PROBED = 16,   /* home: migratory, but the last reader got it shared, to see whether it writes */
     PAGE_PUSHED = 32,   /* home: the holder was granted it unasked, and may have asked for it meanwhile */
+    PAGE_FOREIGN =
+        64, /* home: another process may be about to write to home's copy: to be sealed before it is granted */
 };
 
 /* One page as this node sees it; at home that is the directory entry and home's own copy in one. */
@@ -139,6 +141,7 @@ struct coherence {
     uint64_t nodes; /* home: peers that take part */
     unsigned node;
     bool frozen;
+    bool guarded;                        /* home: every page is sealed before home's copy is granted */
     bool advancing;                      /* jobs_advance is at work */
     uint32_t ranges;                     /* peer: range messages carried out */
     uint64_t dropped_start, dropped_end; /* peer: hull of the pages dropped lately */
@@ -227,6 +230,7 @@ void coherence_request_undelay(struct coherence *coherence, struct coherence_req
 /* ---- coherence_home.c: the directory --------------------------------------------------------- */
 
 void coherence_home_fault(struct coherence *coherence, uint64_t number, bool write);
+void coherence_home_fault_foreign(struct coherence *coherence, uint64_t number);
 int coherence_home_request(struct coherence *coherence, unsigned from, const struct wire_page *message);
 int coherence_home_return(struct coherence *coherence, unsigned from, const struct wire_page *message,
                           const void *data);

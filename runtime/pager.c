@@ -188,6 +188,13 @@ static void operation_discard(void *context, uint64_t page)
     pager->discards[pager->discard_count++] = page;
 }
 
+static int operation_seal(void *context, uint64_t page)
+{
+    struct pager *pager = context;
+    discards_settle(pager, page);
+    return userfault_seal(&pager->userfault, page);
+}
+
 static int operation_take(void *context, uint64_t page, void *data, bool force)
 {
     struct pager *pager = context;
@@ -231,6 +238,7 @@ const struct coherence_operations pager_operations = {
     .read = operation_read,
     .discard = operation_discard,
     .take = operation_take,
+    .seal = operation_seal,
     .now_ns = operation_now_ns,
     .range = operation_range,
     .done = operation_done,
@@ -259,6 +267,11 @@ static bool loop_faults(struct pager *pager)
         pager_clock_start(pager, events[i].page, now_ns);
         if (peer && pager_file_fault(pager, events[i].page))
             continue;
+        if (!peer && events[i].write && pager_foreign(events[i].thread)) {
+            pager_trace_request(HOME_NODE, events[i].page, true);
+            coherence_fault_foreign(pager->coherence, events[i].page);
+            continue;
+        }
         pager_recent_add(&events[i]);
         pager_ahead_before(pager, &events[i]);
         pager_fault(pager, events[i].page, events[i].write);
@@ -303,6 +316,10 @@ static void loop_job(struct pager *pager, struct pager_job *job)
         pager_job_finish(job);
         return;
     }
+    case PAGER_JOB_GUARD:
+        coherence_guard_all(pager->coherence);
+        pager_job_finish(job);
+        return;
     case PAGER_JOB_WANT:
         for (unsigned i = 0; i < job->page_count; i++)
             pager_ahead_want(pager, job->pages[i] >> PAGE_SHIFT, job->writes >> i & 1);

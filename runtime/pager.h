@@ -59,6 +59,9 @@ void pager_protect(uint64_t start, uint64_t end, uint32_t protection, uint64_t n
 void pager_recall(uint64_t start, uint64_t end, uint64_t nodes);
 void pager_freeze(void);
 void pager_thaw(void);
+/* Home: from now on the program has means to let devices write to its memory while it goes on (AIO, io_uring): what the
+ * kernel holds is then neither shared nor given away before the kernel lets go of it. Also before pager_start. */
+void pager_guard(void);
 
 /* Any node: asks for the pages of addresses that will be touched soon, all at once; bit i of `writes`: address i will
  * be written. Does not wait, and does nothing for memory that is not mapped here. */

@@ -21,7 +21,7 @@ struct fresh {
 
 #define RUNS            64u
 #define RUN_READ_MAX    256u /* pages asked for ahead of a stream that is new */
-#define RUN_WRITE_MAX   8u  /* taking away what another node is about to use costs more */
+#define RUN_WRITE_MAX   8u   /* taking away what another node is about to use costs more */
 #define RUN_LEARNED_MIN 4u
 #define RUN_LEARNED_MAX 64u
 

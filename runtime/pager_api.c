@@ -20,6 +20,7 @@
 
 static struct pager pager;
 static _Atomic bool running;
+static _Atomic bool guarded; /* also before it runs, and after a fork */
 
 int pager_probe(char why[WIRE_MESSAGE_BYTES])
 {
@@ -57,6 +58,14 @@ static int loop_create(pthread_t *thread)
     return -error;
 }
 
+static void plain_job(enum pager_job_type type)
+{
+    if (!pager_running())
+        return;
+    struct pager_job job = {.type = type};
+    pager_job_wait(&pager.queue, &job);
+}
+
 int pager_start(const struct pager_configuration *configuration, char why[WIRE_MESSAGE_BYTES])
 {
     if (atomic_load(&running))
@@ -88,6 +97,8 @@ int pager_start(const struct pager_configuration *configuration, char why[WIRE_M
         goto failed;
     }
     atomic_store(&running, true);
+    if (atomic_load(&guarded))
+        plain_job(PAGER_JOB_GUARD);
     return 0;
 failed:
     if (pager.coherence != NULL)
@@ -170,14 +181,6 @@ void pager_recall(uint64_t start, uint64_t end, uint64_t nodes)
     range_job(PAGER_JOB_RECALL, start, end, 0, nodes);
 }
 
-static void plain_job(enum pager_job_type type)
-{
-    if (!pager_running())
-        return;
-    struct pager_job job = {.type = type};
-    pager_job_wait(&pager.queue, &job);
-}
-
 void pager_freeze(void)
 {
     plain_job(PAGER_JOB_FREEZE);
@@ -186,6 +189,12 @@ void pager_freeze(void)
 void pager_thaw(void)
 {
     plain_job(PAGER_JOB_THAW);
+}
+
+void pager_guard(void)
+{
+    if (!atomic_exchange(&guarded, true))
+        plain_job(PAGER_JOB_GUARD);
 }
 
 void pager_interrupt(unsigned node, uint32_t thread)
@@ -262,5 +271,6 @@ void pager_forget(void)
     pager_file_forget();
     pager_ahead_forget();
     pager_recent_forget();
+    pager_foreign_forget();
     pager_trace_forget();
 }

@@ -36,6 +36,8 @@ static const char *job_name(enum pager_job_type type)
         return "thaw";
     case PAGER_JOB_INTERRUPT:
         return "interrupt";
+    case PAGER_JOB_GUARD:
+        return "guard";
     case PAGER_JOB_WANT:
         return "want";
     case PAGER_JOB_MOVE:

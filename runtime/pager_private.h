@@ -83,8 +83,9 @@ uint32_t userfault_read_run(const struct userfault *userfault, uint64_t page, vo
 uint64_t userfault_take_feature(void);
 void userfault_take_open(struct userfault *userfault);
 void userfault_take_close(struct userfault *userfault);
-/* As the operation of the same name in coherence.h. The loop's thread. */
+/* As the operations of the same names in coherence.h. The loop's thread. */
 int userfault_take(struct userfault *userfault, uint64_t page, void *data, bool force);
+int userfault_seal(struct userfault *userfault, uint64_t page);
 
 /* ---- pager_job.c: what other threads ask of the loop ----------------------------------------- */
 
@@ -96,6 +97,7 @@ enum pager_job_type {
     PAGER_JOB_FREEZE,
     PAGER_JOB_THAW,
     PAGER_JOB_INTERRUPT,
+    PAGER_JOB_GUARD,
     PAGER_JOB_WANT,
     PAGER_JOB_MOVE,
     PAGER_JOB_STATISTICS,
@@ -189,6 +191,12 @@ void pager_ahead_want(struct pager *pager, uint64_t page, bool write);
 /* Loop: a fault on coherent memory. */
 void pager_recent_add(const struct userfault_event *event);
 void pager_recent_forget(void);
+
+/* ---- pager_foreign.c: faults of other processes ---------------------------------------------- */
+
+/* Loop: does that thread work with other memory than ours? By its kernel's number, 0: not told. */
+bool pager_foreign(uint32_t thread);
+void pager_foreign_forget(void);
 
 /* ---- pager_trace.c: what the directory was asked; home's loop only, nothing unless it was started - */
 

@@ -1,6 +1,6 @@
 /*
- * Taking a page away with its contents in one step: UFFDIO_MOVE into a place of our own, from where they are read.
- * Not for pages that stay (userfault.c).
+ * Taking a page away with its contents in one step: UFFDIO_MOVE into a place of our own, from where they are read; and
+ * what else a move tells: that the kernel holds the page. Not for pages that stay (userfault.c).
  *
  * Protecting, reading and discarding a page are three operations, and two of them make every processor forget its
  * translation, which costs more than all else. A move does that once. It needs Linux 6.8, memory that can be written
@@ -98,4 +98,18 @@ int userfault_take(struct userfault *userfault, uint64_t page, void *data, bool 
         return zero;
     userfault_discard(userfault, &page, 1);
     return zero;
+}
+
+/* Away and back: a page that the kernel holds does not move. */
+int userfault_seal(struct userfault *userfault, uint64_t page)
+{
+    static uint8_t contents[PAGE_BYTES];
+    int moved = page_move(userfault, page, contents);
+    if (moved == 0)
+        moved = userfault_install(userfault, page, contents, false);
+    else if (moved == -EAGAIN || moved == -EINTR)
+        moved = -EBUSY; /* something is being done to it right now */
+    else if (moved != -EBUSY)
+        moved = -EEXIST; /* it cannot be moved: then it cannot be told either */
+    return moved == -EEXIST ? userfault_protect(userfault, page) : moved;
 }

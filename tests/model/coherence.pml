@@ -34,6 +34,10 @@
 #define MOVES 0 /* pages that go along with a thread, unasked */
 #endif
 
+#ifndef FOREIGN
+#define FOREIGN 0 /* writes of another process to home's memory */
+#endif
+
 #define NODES 3
 #define HOME  0
 #define LOST  0
@@ -81,6 +85,8 @@ byte pending[PAGES];
 byte source[PAGES];  /* NODES: nobody */
 byte came[PAGES];    /* version from the source */
 bool has_come[PAGES];
+bool foreign[PAGES]; /* another process writes to home's copy */
+bool seized[PAGES];    /* the kernel has got hold of home's copy for it, and will write to it */
 bool pushed[PAGES]; /* the holder has not asked for it, or its request is on the way */
 
 /* The job: on all pages */
@@ -91,7 +97,7 @@ bool pushed[PAGES]; /* the holder has not asked for it, or its request is on the
 byte job;          /* phase */
 bool job_keeps;    /* recall; otherwise drop */
 byte waiting;
-byte drops = DROPS, recalls = RECALLS, freezes = FREEZES, gones = GONES, moves = MOVES, writes = WRITES;
+byte drops = DROPS, recalls = RECALLS, foreigns = FOREIGN, freezes = FREEZES, gones = GONES, moves = MOVES, writes = WRITES;
 bool frozen, frozen_done;
 
 /* The oracle */
@@ -281,8 +287,14 @@ end:
 /* ---- home ---------------------------------------------------------------------------------------------------------- */
 
 #define HOLDS(n, p) ((holders[p] & BIT(n)) != 0)
+/* Home's copy stays while the kernel is about to write to it: what it holds it writes to, whatever perm says. */
+#ifdef MUTANT_HELD_PAGE_GRANTED
+#define HELD(n, p) (false)
+#else
+#define HELD(n, p) (n != HOME && foreign[p] && seized[p] && AT_HOME(p))
+#endif
 /* Requests that may not begin: of peers that want to write while frozen, and all while a job is at work. */
-#define STARTS(n, p) (wanted[AT(n, p)] != LOST && busy[p] == 0 && !FROZEN_OUT(n, p) && !JOB_OUT)
+#define STARTS(n, p) (wanted[AT(n, p)] != LOST && busy[p] == 0 && !FROZEN_OUT(n, p) && !JOB_OUT && !HELD(n, p))
 #ifdef MUTANT_FROZEN_GRANTS_WRITES
 #define FROZEN_OUT(n, p) (false)
 #else
@@ -527,7 +539,12 @@ inline frozen_check() {
 }
 
 /* Home has the page to itself, and nobody has asked for it. */
-#define RESTS(p) (AT_HOME(p) && busy[p] == 0 && wanted[AT(0, p)] == LOST && wanted[AT(1, p)] == LOST && wanted[AT(2, p)] == LOST)
+#ifdef MUTANT_HELD_PAGE_PUSHED
+#define STAYS(p) (false)
+#else
+#define STAYS(p) (foreign[p])
+#endif
+#define RESTS(p) (AT_HOME(p) && busy[p] == 0 && !STAYS(p) && wanted[AT(0, p)] == LOST && wanted[AT(1, p)] == LOST && wanted[AT(2, p)] == LOST)
 
 proctype Home()
 {
@@ -616,6 +633,22 @@ end:
 #if PAGES > 1
     :: atomic { writes > 0 && perm[AT(HOME, 1)] == 2 -> map_write(HOME, 1, home_epoch[1]) }
 #endif
+    /* Another process writes: a fault, as those of threads; then the kernel gets hold of the page; then it writes */
+    :: atomic { foreigns > 0 && !foreign[0] ->
+        foreigns--;
+        foreign[0] = true;
+        if
+        :: AT_HOME(0) && perm[AT(HOME, 0)] == 0 -> map_install(HOME, 0, 0, true)
+        :: AT_HOME(0) && perm[AT(HOME, 0)] != 0 -> perm[AT(HOME, 0)] = 2
+        :: !AT_HOME(0) -> wanted[AT(HOME, 0)] = MODIFIED
+        fi }
+    :: atomic { foreign[0] && !seized[0] && writes > 0 && perm[AT(HOME, 0)] == 2 -> seized[0] = true }
+    :: atomic { seized[0] ->
+        seized[0] = false;
+        if
+        :: writes > 0 -> map_write(HOME, 0, home_epoch[0])
+        :: else -> skip
+        fi }
     /* A thread leaves and takes its pages along */
     :: atomic { moves > 0 && !frozen && job == J_NONE && (RESTS(0)
 #if PAGES > 1
@@ -667,6 +700,7 @@ end:
             :: loose -> /* home unmaps or clears */
                 assert(perm[AT(1, p)] == 0 && perm[AT(2, p)] == 0);
                 perm[AT(HOME, p)] = 0; memory[AT(HOME, p)] = 0;
+                foreign[p] = false; seized[p] = false;
                 latest[p] = 0; last_epoch[p] = 0; last_writer[p] = NODES
             :: else -> assert(perm[AT(HOME, p)] == 2 || latest[p] == 0)
             fi;

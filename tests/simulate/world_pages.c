@@ -124,6 +124,14 @@ static int operation_take(void *context, uint64_t page, void *data, bool force)
     return page_zero(node->world, page);
 }
 
+/* No trace has another process in it. */
+static int operation_seal(void *context, uint64_t page)
+{
+    (void)context;
+    (void)page;
+    return 0;
+}
+
 static uint64_t operation_now_ns(void *context)
 {
     return ((struct node *)context)->clock_ns;
@@ -152,6 +160,7 @@ const struct coherence_operations world_operations = {
     .read = operation_read,
     .discard = operation_discard,
     .take = operation_take,
+    .seal = operation_seal,
     .now_ns = operation_now_ns,
     .range = operation_range,
     .done = operation_done,

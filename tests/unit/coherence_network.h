@@ -138,8 +138,6 @@ static void thread_step(struct sim *sim, unsigned number, unsigned index)
     thread_schedule(sim, number, index, 200 + sim_below(sim, 4000));
 }
 
-/* ---- the loop -------------------------------------------------------------------------------- */
-
 static void node_tick(struct sim *sim, struct sim_node *node)
 {
     sim->in_call = node->number + 1;
@@ -152,6 +150,64 @@ static void node_tick(struct sim *sim, struct sim_node *node)
                                           .node = (uint8_t)node->number,
                                           .generation = node->tick_generation});
 }
+
+/* ---- another process writes ------------------------------------------------------------------ */
+
+/* As process_vm_writev at home: a fault; when the page is there and writable, the kernel gets hold of it and writes to
+ * it some time later. */
+static void foreign_step(struct sim *sim, const struct sim_event *event)
+{
+    struct sim_node *home = &sim->nodes[0];
+    struct sim_page *copy = &home->pages[event->page];
+    bool faulted = event->generation != 0 && event->other == copy->drops;
+    if ((faulted || sim->shape.guarded) && copy->present && copy->writable) {
+        if (copy->held != 0 || sim->loose[event->page])
+            return;
+        copy->held = ++sim->holds;
+        event_add(sim, (struct sim_event){.at_ns = sim->now_ns + sim_below(sim, sim_chance(sim, 100) ? 3000000 : 30000),
+                                          .type = EVENT_WRITTEN,
+                                          .page = event->page,
+                                          .generation = copy->held});
+        return;
+    }
+    if (event->generation > 20 || (event->generation != 0 && event->other != copy->drops))
+        return; /* the other process gives up: only the program is promised progress */
+    sim->in_call = 1;
+    if (sim->shape.guarded)
+        coherence_fault(home->coherence, event->page + SIM_FIRST, true);
+    else
+        coherence_fault_foreign(home->coherence, event->page + SIM_FIRST);
+    sim->in_call = 0;
+    event_add(sim, (struct sim_event){.at_ns = sim->now_ns + sim_below(sim, 200000),
+                                      .type = EVENT_FOREIGN,
+                                      .other = copy->drops,
+                                      .page = event->page,
+                                      .generation = event->generation + 1});
+    node_tick(sim, home);
+}
+
+static void foreign_written(struct sim *sim, const struct sim_event *event)
+{
+    unsigned page = event->page;
+    struct sim_page *copy = &sim->nodes[0].pages[page];
+    if (copy->held != event->generation) /* dropped */
+        return;
+    copy->held = 0;
+    if (sim->loose[page] || sim->fuzzed)
+        return;
+    for (unsigned i = 1; i <= sim->shape.peers; i++)
+        SIM_ASSERT(sim, !sim->nodes[i].alive || !sim->nodes[i].pages[page].present,
+                   "page %u is written at home while node %u has it", page, i);
+    SIM_ASSERT(sim, copy->present && copy->writable, "page %u has left under the kernel's hands", page);
+    if (sim->doubtful[page])
+        page_settle(sim, page, copy, true);
+    unsigned word = (unsigned)sim_below(sim, SIM_WORDS);
+    sim->oracle[page][word] = copy->words[word] = ++sim->written;
+    sim->writer[page] = 0;
+    coherence_state(sim->nodes[0].coherence, page + SIM_FIRST, &sim->epoch[page]);
+}
+
+/* ---- the loop -------------------------------------------------------------------------------- */
 
 static void message_deliver(struct sim *sim, unsigned from, unsigned to)
 {
@@ -277,13 +333,23 @@ static void sim_run_until(struct sim *sim, uint64_t until)
         struct sim_event event = event_take(sim);
         struct sim_node *node = &sim->nodes[event.node];
         sim->now_ns = event.at_ns;
+        if (sim->fuzzed && events > SIM_FUZZED_EVENTS)
+            return; /* all wait for a job whose last message was altered */
         if (++events % 4096 == 0 && !sim->fuzzed)
             sim_check_waits(sim);
         switch ((enum sim_event_type)event.type) {
         case EVENT_THREAD:
             if (!sim->resting && sim_below(sim, 100000) < sim->shape.job_share)
                 sim_start_job(sim);
+            if (!sim->resting && sim_chance(sim, sim->shape.foreign_share))
+                foreign_step(sim, &(struct sim_event){.page = (uint32_t)sim_below(sim, sim->shape.pages)});
             thread_step(sim, event.node, event.other);
+            break;
+        case EVENT_FOREIGN:
+            foreign_step(sim, &event);
+            break;
+        case EVENT_WRITTEN:
+            foreign_written(sim, &event);
             break;
         case EVENT_FAULT:
             if (!node->alive)
@@ -360,6 +426,8 @@ static struct sim *sim_create(const struct sim_shape *shape, uint64_t seed)
         node->number = i;
         node->alive = true;
         node->coherence = coherence_create(i, &sim_operations, node, shape->hold_ns);
+        if (i == 0 && shape->guarded)
+            coherence_guard_all(node->coherence);
         if (i != 0)
             coherence_node_add(sim->nodes[0].coherence, i);
         for (unsigned page = 0; page < SIM_PAGES; page++)

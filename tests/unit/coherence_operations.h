@@ -86,7 +86,10 @@ static void operation_send(void *context, unsigned to, enum wire_type type, cons
 
 static int operation_protect(void *context, uint64_t number)
 {
-    struct sim_page *page = sim_page(context, number);
+    struct sim_node *node = context;
+    struct sim_page *page = sim_page(node, number);
+    SIM_ASSERT(node->sim, page->held == 0 || node->sim->fuzzed,
+               "page %" PRIu64 " is protected while the kernel holds it", number - SIM_FIRST);
     page->writable = false;
     return page->mapped ? 0 : -ENOENT;
 }
@@ -157,10 +160,19 @@ static void operation_discard(void *context, uint64_t number)
     page->present = false;
 }
 
+static int operation_seal(void *context, uint64_t number)
+{
+    struct sim_node *node = context;
+    SIM_ASSERT(node->sim, node->number == 0, "node %u seals a page", node->number);
+    if (sim_page(node, number)->held != 0 || sim_chance(node->sim, 20))
+        return -EBUSY;
+    return operation_protect(context, number);
+}
+
 static int operation_take(void *context, uint64_t number, void *data, bool force)
 {
     struct sim_node *node = context;
-    if (!force && sim_chance(node->sim, 100))
+    if (!force && (sim_page(node, number)->held != 0 || sim_chance(node->sim, 100)))
         return -EBUSY;
     int result = operation_protect(context, number);
     if (result == 0)
@@ -228,6 +240,8 @@ static void operation_done(void *context, void *handle)
                 SIM_ASSERT(sim, !sim->nodes[peer].alive || !sim->nodes[peer].pages[i].present,
                            "page %u survives its drop on node %u", i, peer);
             sim->nodes[0].pages[i].present = sim->nodes[0].pages[i].writable = false;
+            sim->nodes[0].pages[i].drops++;
+            sim->nodes[0].pages[i].held = 0; /* what is written yet goes to a page that nobody has */
             memset(sim->oracle[i], 0, sizeof sim->oracle[i]);
             sim->loose[i] = sim->doubtful[i] = false;
             sim->epoch[i] = 0;
@@ -260,6 +274,7 @@ static const struct coherence_operations sim_operations = {
     .read = operation_read,
     .discard = operation_discard,
     .take = operation_take,
+    .seal = operation_seal,
     .now_ns = operation_now_ns,
     .range = operation_range,
     .done = operation_done,

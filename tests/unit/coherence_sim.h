@@ -16,15 +16,25 @@
 
 #include "runtime/coherence.h"
 
-#define SIM_NODES   6
-#define SIM_PAGES   24
-#define SIM_THREADS 4                                                                /* on each node */
-#define SIM_WORDS   8                                                                /* of a page that are used */
-#define SIM_FIRST   ((SPAN_ZONE_START >> PAGE_SHIFT) + 512 * 7 - SIM_PAGES / 2 - 16) /* across two blocks */
-#define SIM_SPAN    4
-#define SIM_WAIT_NS 400000000ull /* no operation takes longer, in simulated time */
+#define SIM_NODES         6
+#define SIM_PAGES         24
+#define SIM_THREADS       4                                                                /* on each node */
+#define SIM_WORDS         8                                                                /* of a page that are used */
+#define SIM_FIRST         ((SPAN_ZONE_START >> PAGE_SHIFT) + 512 * 7 - SIM_PAGES / 2 - 16) /* across two blocks */
+#define SIM_SPAN          4
+#define SIM_WAIT_NS       400000000ull /* no operation takes longer, in simulated time */
+#define SIM_FUZZED_EVENTS 200000u      /* far more than the operations of a run need */
 
-enum sim_event_type { EVENT_THREAD, EVENT_FAULT, EVENT_MESSAGE, EVENT_TICK, EVENT_JOB, EVENT_THAW };
+enum sim_event_type {
+    EVENT_THREAD,
+    EVENT_FAULT,
+    EVENT_FOREIGN,
+    EVENT_WRITTEN,
+    EVENT_MESSAGE,
+    EVENT_TICK,
+    EVENT_JOB,
+    EVENT_THAW
+};
 
 struct sim_message {
     struct sim_message *next;
@@ -38,11 +48,13 @@ struct sim_event {
     uint8_t type, node, other;
     bool write;
     uint32_t page;
-    uint32_t generation;
+    uint32_t generation; /* of the node's ticks; of a page that the kernel holds */
 };
 
 struct sim_page {
     bool mapped, present, writable;
+    uint8_t drops; /* home: so many times it was dropped */
+    uint32_t held; /* home: the kernel will write to it for another process; a number, 0: not */
     uint64_t words[PAGE_BYTES / 8];
 };
 
@@ -83,12 +95,14 @@ struct sim_node {
 struct sim_shape {
     unsigned peers, threads, pages;
     uint64_t hold_ns;
-    unsigned write_share; /* of accesses, in 1/1000 */
-    unsigned span_share;  /* of operations that need several pages */
-    unsigned job_share;   /* of operations that start a job, when none runs */
-    unsigned gone_share;  /* of installs that find no mapping */
-    unsigned move_share;  /* of operations after which pages go to another node unasked */
-    uint64_t latency_ns;  /* of a message, mean */
+    unsigned write_share;   /* of accesses, in 1/1000 */
+    unsigned span_share;    /* of operations that need several pages */
+    unsigned job_share;     /* of operations that start a job, when none runs */
+    unsigned gone_share;    /* of installs that find no mapping */
+    unsigned move_share;    /* of operations after which pages go to another node unasked */
+    unsigned foreign_share; /* of events at which another process begins to write to the program's memory */
+    bool guarded;           /* it is a device, and does not fault */
+    uint64_t latency_ns;    /* of a message, mean */
 };
 
 struct sim {
@@ -101,6 +115,7 @@ struct sim {
     struct sim_job job;
     uint64_t oracle[SIM_PAGES][SIM_WORDS];
     uint64_t written;         /* value of the last write */
+    uint32_t holds;           /* times that the kernel got hold of a page */
     bool loose[SIM_PAGES];    /* being dropped: anything may be read */
     bool doubtful[SIM_PAGES]; /* a node died: the latest contents, or all zero */
     size_t lost, lost_seen;

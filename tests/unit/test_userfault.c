@@ -5,12 +5,14 @@
  */
 #include <check.h>
 #include <errno.h>
+#include <linux/io_uring.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -373,6 +375,53 @@ START_TEST(huge_pages_are_cut)
 }
 END_TEST
 
+/* Registered buffers of io_uring are held by the kernel for as long as one likes. */
+START_TEST(sealed_unless_the_kernel_holds_it)
+{
+    uint8_t data[PAGE_BYTES];
+    struct io_uring_params parameters = {0};
+    struct iovec buffer = {region, PAGE_BYTES};
+    ck_assert_int_eq(userfault_install(&userfault, first_page, NULL, true), 0);
+    region[5] = 9;
+    ck_assert_int_eq(userfault_seal(&userfault, first_page), 0);
+    ck_assert_int_eq(userfault_read(&userfault, first_page, data, false), 0);
+    ck_assert_uint_eq(data[5], 9);
+    int fd = (int)syscall(SYS_io_uring_setup, 1, &parameters);
+    if (fd >= 0) { /* not where io_uring is switched off */
+        ck_assert_int_eq(userfault_unprotect(&userfault, first_page), 0);
+        ck_assert_int_eq(syscall(SYS_io_uring_register, fd, IORING_REGISTER_BUFFERS, &buffer, 1), 0);
+        ck_assert_int_eq(userfault_seal(&userfault, first_page), -EBUSY);
+        region[5] = 10; /* as it was */
+        no_event_expect();
+        ck_assert_int_eq(syscall(SYS_io_uring_register, fd, IORING_UNREGISTER_BUFFERS, NULL, 0), 0);
+        int result = -EBUSY;
+        for (unsigned tries = 0; tries < 1000 && result == -EBUSY; tries++, usleep(1000)) /* let go of later */
+            result = userfault_seal(&userfault, first_page);
+        ck_assert_int_eq(result, 0);
+        ck_assert_int_eq(userfault_read(&userfault, first_page, data, false), 0);
+        ck_assert_uint_eq(data[5], 10);
+        close(fd);
+    }
+    ck_assert_int_eq(userfault_seal(&userfault, first_page + 1), 0); /* never touched: nobody holds it */
+    ck_assert_int_eq(munmap(region + PAGE_BYTES, PAGE_BYTES), 0);
+    ck_assert_int_eq(userfault_seal(&userfault, first_page + 1), -ENOENT);
+}
+END_TEST
+
+START_TEST(sealed_page_faults_at_a_write)
+{
+    pthread_t thread;
+    ck_assert_int_eq(userfault_install(&userfault, first_page, NULL, true), 0);
+    ck_assert_int_eq(userfault_seal(&userfault, first_page), 0);
+    pthread_create(&thread, NULL, byte_write, region);
+    struct userfault_event event = event_wait();
+    ck_assert(event.write && !event.missing && event.page == first_page);
+    ck_assert_int_eq(userfault_unprotect(&userfault, first_page), 0);
+    pthread_join(thread, NULL);
+    ck_assert_uint_eq(region[0], 7);
+}
+END_TEST
+
 START_TEST(descriptors_are_raised)
 {
     struct userfault raised;
@@ -406,6 +455,8 @@ int main(void)
     tcase_add_test(tests, run_fills_around_what_is_there);
     tcase_add_test(tests, run_crosses_mappings);
     tcase_add_test(tests, huge_pages_are_cut);
+    tcase_add_test(tests, sealed_unless_the_kernel_holds_it);
+    tcase_add_test(tests, sealed_page_faults_at_a_write);
     tcase_add_test(tests, descriptors_are_raised);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
