@@ -54,6 +54,17 @@ void coherence_fault(struct coherence *coherence, uint64_t page, bool write)
     }
 }
 
+void coherence_fault_protected(struct coherence *coherence, uint64_t page)
+{
+    COHERENCE_ASSERT(page >= PAGE_FIRST && page < PAGE_END);
+    if (coherence->node == HOME_NODE) {
+        coherence_home_fault_protected(coherence, page);
+        coherence_jobs_advance(coherence);
+    } else {
+        coherence_peer_fault_protected(coherence, page);
+    }
+}
+
 void coherence_fault_foreign(struct coherence *coherence, uint64_t page)
 {
     COHERENCE_ASSERT(coherence->node == HOME_NODE && page >= PAGE_FIRST && page < PAGE_END);
@@ -77,6 +88,12 @@ void coherence_move(struct coherence *coherence, uint64_t page, unsigned node)
 }
 
 /* ---- messages -------------------------------------------------------------------------------- */
+
+void coherence_install_failed(struct coherence *coherence, uint64_t page, const void *data)
+{
+    COHERENCE_ASSERT(coherence->node != HOME_NODE && page >= PAGE_FIRST && page < PAGE_END);
+    coherence_peer_install_failed(coherence, page, data);
+}
 
 static int message_page(struct coherence *coherence, unsigned from, enum wire_type type, const void *payload,
                         size_t bytes)

@@ -21,12 +21,14 @@ struct coherence_operations {
     /* Queues a message to `node`; `data` is PAGE_BYTES or NULL. For WIRE_RANGE_* the message is a struct wire_range,
      * which has the same size. */
     void (*send)(void *context, unsigned node, enum wire_type type, const struct wire_page *message, const void *data);
-    /* Local page: make it read-only; make it writable and wake; both keep the contents. 0, or -ENOENT not mapped. */
+    /* Local page: make it read-only; make it writable and wake; both keep the contents. 0, or -ENOENT not mapped.
+     * `protect` may make others read-only with it: see coherence_fault_protected. */
     int (*protect)(void *context, uint64_t page);
     int (*unprotect)(void *context, uint64_t page);
-    /* Puts contents (NULL: zero) in place atomically, writable or not, and wakes. 0, -EEXIST, -ENOENT. */
+    /* Puts contents (NULL: zero) in place atomically, writable or not, and wakes. 0, -EEXIST, -ENOENT. A peer may put
+     * contents in place later, before any other operation: see coherence_install_failed. */
     int (*install)(void *context, uint64_t page, const void *data, bool writable);
-    /* Wakes threads that wait for the page so that they try again. */
+    /* Wakes threads that wait for the page so that they try again. What `install` has put off is in place then. */
     void (*wake)(void *context, uint64_t page);
     /* Copies the contents out. With `populate` a page never touched becomes a zero page first, read-only.
      * 1 zero, 0 data, -ENOENT. */
@@ -55,7 +57,8 @@ struct coherence_counters {
 };
 
 /* `node` is HOME_NODE for the directory. `hold_ns`: how long a page granted here stays, 0: default,
- * see docs/coherence.md. Operations must not call back into the coherence that called them, but `done` may. */
+ * see docs/coherence.md. Operations must not call back into the coherence that called them, but `done` may, and any may
+ * say coherence_install_failed. */
 struct coherence *coherence_create(unsigned node, const struct coherence_operations *operations, void *context,
                                    uint64_t hold_ns);
 void coherence_destroy(struct coherence *coherence);
@@ -68,6 +71,8 @@ size_t coherence_node_sole(const struct coherence *coherence, unsigned node);
 
 /* A local access needs the page; `write` for write permission. The answer is an install, unprotect or wake, in time. */
 void coherence_fault(struct coherence *coherence, uint64_t page, bool write);
+/* A write found the page there, but read-only: nothing has to be asked for when the page is this node's own. */
+void coherence_fault_protected(struct coherence *coherence, uint64_t page);
 /* Home: a process that is not the program needs the page to write to it. The kernel then gets hold of the page first
  * and writes to it later, whatever has been done to its protection meanwhile. */
 void coherence_fault_foreign(struct coherence *coherence, uint64_t page);
@@ -76,6 +81,9 @@ void coherence_guard_all(struct coherence *coherence);
 /* A thread that used the page here leaves for `node`: a page that is this node's alone goes there too, unasked. A
  * peer's goes home, wherever the thread goes. */
 void coherence_move(struct coherence *coherence, uint64_t page, unsigned node);
+/* Peer: operations.install said yes to contents and could not keep its word, for the page is not mapped any more.
+ * Before anything else happens to the page. */
+void coherence_install_failed(struct coherence *coherence, uint64_t page, const void *data);
 /* A frame from `from` with `bytes` of payload, which may be malformed: 0, or -EPROTO (the connection must end). */
 int coherence_message(struct coherence *coherence, unsigned from, enum wire_type type, const void *payload,
                       size_t bytes);

@@ -440,6 +440,19 @@ void coherence_home_fault(struct coherence *coherence, uint64_t number, bool wri
     coherence_home_run(coherence, number);
 }
 
+void coherence_home_fault_protected(struct coherence *coherence, uint64_t number)
+{
+    struct coherence_page *page = coherence_table_find(coherence, number);
+    if (page != NULL && !home_owns(page)) {
+        coherence_home_fault(coherence, number, true);
+        return;
+    }
+    if (coherence->operations.unprotect(coherence->context, number) != 0)
+        coherence->operations.wake(coherence->context, number);
+    if (page != NULL && page->queue == 0)
+        coherence_hold_start(coherence, page);
+}
+
 void coherence_home_fault_foreign(struct coherence *coherence, uint64_t number)
 {
     coherence_table_get(coherence, number)->flags |= PAGE_FOREIGN;

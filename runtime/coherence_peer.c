@@ -85,6 +85,15 @@ void coherence_peer_fault(struct coherence *coherence, uint64_t number, bool wri
     peer_request_send(coherence, page, request);
 }
 
+void coherence_peer_fault_protected(struct coherence *coherence, uint64_t number)
+{
+    const struct coherence_page *page = coherence_table_find(coherence, number);
+    if (page == NULL || page->state != PAGE_MODIFIED)
+        coherence_peer_fault(coherence, number, true);
+    else if (coherence->operations.unprotect(coherence->context, number) != 0)
+        coherence->operations.wake(coherence->context, number);
+}
+
 /* ---- grants ---------------------------------------------------------------------------------- */
 
 /* `request` NULL: the page comes with a thread that is on its way, and home did not know of a copy. */
@@ -174,11 +183,23 @@ int coherence_peer_grant(struct coherence *coherence, const struct wire_page *me
     page->state = state;
     page->epoch = epoch;
     coherence_hold_start(coherence, page);
-    if (upgrade_next) {
+    if (upgrade_next)
+        coherence->operations.wake(coherence->context, message->page); /* it must be there for sure */
+    if (upgrade_next && page->state == PAGE_SHARED) {
         request = coherence_request_add(coherence, page, message->page, KIND_REQUEST, coherence->node, PAGE_MODIFIED);
         peer_request_send(coherence, page, request);
     }
     return 0;
+}
+
+void coherence_peer_install_failed(struct coherence *coherence, uint64_t number, const void *data)
+{
+    struct coherence_page *page = coherence_table_get(coherence, number);
+    COHERENCE_ASSERT(page->state != PAGE_LOST);
+    struct wire_page grant = {.page = number, .epoch = page->epoch, .state = page->state, .flags = WIRE_PAGE_DATA};
+    page->state = PAGE_LOST;
+    coherence_hold_end(coherence, page, false);
+    peer_give_back(coherence, &grant, data);
 }
 
 /* ---- recalls --------------------------------------------------------------------------------- */

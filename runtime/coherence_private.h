@@ -230,6 +230,7 @@ void coherence_request_undelay(struct coherence *coherence, struct coherence_req
 /* ---- coherence_home.c: the directory --------------------------------------------------------- */
 
 void coherence_home_fault(struct coherence *coherence, uint64_t number, bool write);
+void coherence_home_fault_protected(struct coherence *coherence, uint64_t number);
 void coherence_home_fault_foreign(struct coherence *coherence, uint64_t number);
 int coherence_home_request(struct coherence *coherence, unsigned from, const struct wire_page *message);
 int coherence_home_return(struct coherence *coherence, unsigned from, const struct wire_page *message,
@@ -250,11 +251,13 @@ void coherence_home_run(struct coherence *coherence, uint64_t number);
 /* ---- coherence_peer.c: the cache of a peer --------------------------------------------------- */
 
 void coherence_peer_fault(struct coherence *coherence, uint64_t number, bool write);
+void coherence_peer_fault_protected(struct coherence *coherence, uint64_t number);
 int coherence_peer_grant(struct coherence *coherence, const struct wire_page *message, const void *data);
 int coherence_peer_recall(struct coherence *coherence, const struct wire_page *message);
 int coherence_peer_range(struct coherence *coherence, enum wire_type type, const struct wire_range *range);
 /* Sends a page that only this node has home, unasked. */
 void coherence_peer_give(struct coherence *coherence, uint64_t number);
+void coherence_peer_install_failed(struct coherence *coherence, uint64_t number, const void *data);
 /* Carries out a recall that was held back. */
 void coherence_peer_release(struct coherence *coherence, struct coherence_request *recall);
 

@@ -115,6 +115,13 @@ static void operation_send(void *context, unsigned node, enum wire_type type, co
                data != NULL ? PAGE_BYTES : 0);
 }
 
+/* Before anything else is done to pages than to put granted ones in place. */
+static void installs_settle(struct pager *pager)
+{
+    pager->installs_later = false;
+    pager_install_now(pager);
+}
+
 static void discards_carry_out(struct pager *pager)
 {
     if (pager->discard_count != 0)
@@ -125,6 +132,7 @@ static void discards_carry_out(struct pager *pager)
 /* Before anything else happens to a page that is still to be removed. */
 static void discards_settle(struct pager *pager, uint64_t page)
 {
+    installs_settle(pager);
     for (unsigned i = 0; i < pager->discard_count; i++)
         if (pager->discards[i] == page) {
             discards_carry_out(pager);
@@ -142,13 +150,14 @@ static int operation_protect(void *context, uint64_t page)
 {
     struct pager *pager = context;
     discards_settle(pager, page);
-    return userfault_protect(&pager->userfault, page);
+    return pager_window_protect(pager, page);
 }
 
 static int operation_unprotect(void *context, uint64_t page)
 {
     struct pager *pager = context;
     discards_settle(pager, page);
+    pager_window_forget();
     int result = userfault_unprotect(&pager->userfault, page);
     home_answered(pager, page, 'p');
     pager_clock_stop(pager, page);
@@ -158,7 +167,12 @@ static int operation_unprotect(void *context, uint64_t page)
 static int operation_install(void *context, uint64_t page, const void *data, bool writable)
 {
     struct pager *pager = context;
+    if (pager->installs_later && data != NULL && pager->discard_count == 0) {
+        pager_install_later(pager, page, data, writable);
+        return 0;
+    }
     discards_settle(pager, page);
+    pager_window_forget();
     int result = userfault_install(&pager->userfault, page, data, writable);
     home_answered(pager, page, data != NULL ? 'd' : 'z');
     pager_clock_stop(pager, page);
@@ -168,6 +182,7 @@ static int operation_install(void *context, uint64_t page, const void *data, boo
 static void operation_wake(void *context, uint64_t page)
 {
     struct pager *pager = context;
+    installs_settle(pager);
     userfault_wake(&pager->userfault, page, 1);
     home_answered(pager, page, 'p');
     pager_clock_stop(pager, page);
@@ -177,12 +192,13 @@ static int operation_read(void *context, uint64_t page, void *data, bool populat
 {
     struct pager *pager = context;
     discards_settle(pager, page);
-    return userfault_read(&pager->userfault, page, data, populate);
+    return pager_window_read(pager, page, data, populate);
 }
 
 static void operation_discard(void *context, uint64_t page)
 {
     struct pager *pager = context;
+    installs_settle(pager);
     if (pager->discard_count == USERFAULT_DISCARDS_MAX)
         discards_carry_out(pager);
     pager->discards[pager->discard_count++] = page;
@@ -192,6 +208,7 @@ static int operation_seal(void *context, uint64_t page)
 {
     struct pager *pager = context;
     discards_settle(pager, page);
+    pager_window_forget();
     return userfault_seal(&pager->userfault, page);
 }
 
@@ -199,6 +216,7 @@ static int operation_take(void *context, uint64_t page, void *data, bool force)
 {
     struct pager *pager = context;
     discards_settle(pager, page);
+    pager_window_forget();
     return userfault_take(&pager->userfault, page, data, force);
 }
 
@@ -213,6 +231,7 @@ static void operation_range(void *context, enum wire_type type, const struct wir
     struct pager *pager = context;
     PAGER_ASSERT(range->start < range->end);
     discards_carry_out(pager);
+    pager_window_forget();
     /* Before the mapping goes: what another thread maps there afterwards must stay in the lists. */
     if (type == WIRE_RANGE_DROP) {
         pager_file_dropped(range->start, range->end);
@@ -226,6 +245,7 @@ static void operation_range(void *context, enum wire_type type, const struct wir
 static void operation_done(void *context, void *job)
 {
     discards_carry_out(context); /* what is mapped there next must not suffer */
+    pager_window_forget();
     pager_job_finish(job);
 }
 
@@ -273,6 +293,12 @@ static bool loop_faults(struct pager *pager)
             continue;
         }
         pager_recent_add(&events[i]);
+        if (events[i].write && !events[i].missing &&
+            coherence_state(pager->coherence, events[i].page, NULL) == PAGE_MODIFIED) {
+            pager_window_lift(pager, events[i].page);
+            coherence_fault_protected(pager->coherence, events[i].page);
+            continue;
+        }
         pager_ahead_before(pager, &events[i]);
         pager_fault(pager, events[i].page, events[i].write);
         pager_ahead_after(pager, &events[i]);
@@ -453,6 +479,9 @@ static bool loop_channel(struct pager *pager, unsigned number)
         }
         received++;
         pager->bytes_in += sizeof frame + frame.bytes;
+        if (frame.type != WIRE_PAGE_GRANT)
+            installs_settle(pager);
+        pager->installs_later = !home && frame.type == WIRE_PAGE_GRANT;
         result = home ? loop_frame_home(pager, number, &frame, payload) : loop_frame_peer(pager, &frame, payload);
         if (result < 0) {
             pager_warn("node %u: frame of type %u with %u bytes makes no sense: connection ended", number,
@@ -460,6 +489,7 @@ static bool loop_channel(struct pager *pager, unsigned number)
             node->error = result;
         }
     }
+    installs_settle(pager);
     if (node->error != 0) {
         if (node->error == -ENOBUFS)
             pager_warn("node %u: it has stopped reading: connection ended", number);
@@ -504,6 +534,7 @@ static void loop_flush(struct pager *pager)
 /* Everything that is marked as ready, once. True when there was anything. */
 static bool loop_turn(struct pager *pager)
 {
+    pager_window_forget();
     bool active = pager->ready && loop_faults(pager);
     for (unsigned node = 0, seen = 0; node < NODES_MAX && seen < pager->node_count; node++) {
         const struct pager_node *at = &pager->nodes[node];

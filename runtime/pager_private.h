@@ -36,6 +36,7 @@ struct userfault {
     int fd;         /* userfaultfd, non-blocking */
     int memory;     /* /proc/self/mem: reads without waiting for a page that is missing, whatever its
                        protection */
+    int map;        /* /proc/self/pagemap: which pages are protected; -1: not to be had */
     uint8_t *taken; /* where pages are moved to that are taken; NULL: the kernel cannot */
     unsigned taken_count;
 };
@@ -59,6 +60,12 @@ int userfault_events(const struct userfault *userfault, struct userfault_event e
 /* As the operations of the same names in coherence.h. None can wait for the userfaultfd itself. */
 int userfault_protect(const struct userfault *userfault, uint64_t page);
 int userfault_unprotect(const struct userfault *userfault, uint64_t page);
+/* `count` pages in one piece of registered memory; those that are not there do not matter. 0, or -ENOENT. */
+int userfault_protect_run(const struct userfault *userfault, uint64_t page, uint64_t count);
+int userfault_unprotect_run(const struct userfault *userfault, uint64_t page, uint64_t count);
+/* For how many pages from `page` on it is known whether they are there and protected, 0 to `count`. */
+#define USERFAULT_PROTECTED_MAX 64u
+unsigned userfault_protected(const struct userfault *userfault, uint64_t page, bool *is, unsigned count);
 int userfault_install(const struct userfault *userfault, uint64_t page, const void *data, bool writable);
 /* Pages in any order; those that are not mapped do not matter. */
 #define USERFAULT_DISCARDS_MAX 64u
@@ -70,6 +77,9 @@ bool userfault_is_zero(const void *data); /* PAGE_BYTES of it */
 /* Installs `count` pages where there is none yet, writable, and wakes. 0, or -ENOENT when some have
  * no mapping. */
 int userfault_install_run(const struct userfault *userfault, uint64_t page, const void *data, uint32_t count);
+/* Installs pages up to the first that cannot be, and wakes: how many, 0 to `count`. */
+uint32_t userfault_install_pages(const struct userfault *userfault, uint64_t page, const void *data, uint32_t count,
+                                 bool writable);
 /* Makes zero pages, writable, from `page` on, up to the first page that is there or `count`, and
  * wakes nobody. */
 #define USERFAULT_ZERO_RUN_MAX 64u
@@ -192,6 +202,23 @@ void pager_ahead_want(struct pager *pager, uint64_t page, bool write);
 void pager_recent_add(const struct userfault_event *event);
 void pager_recent_forget(void);
 
+/* ---- pager_window.c: many pages at once ------------------------------------------------------ */
+
+/* As the operations of the same names in coherence.h. */
+int pager_window_protect(struct pager *pager, uint64_t page);
+int pager_window_read(struct pager *pager, uint64_t page, void *data, bool populate);
+/* A thread writes to a page that is this node's own and was protected with others; coherence is told next. */
+void pager_window_lift(struct pager *pager, uint64_t page);
+/* A turn begins, or protection has changed. */
+void pager_window_forget(void);
+
+/* ---- pager_install.c: pages that have come ---------------------------------------------------- */
+
+/* Peer: as the operation `install`, some time before the turn ends: `pager->installs_later` says that nothing else is
+ * done to any page before. What fails then is told to coherence. */
+void pager_install_later(struct pager *pager, uint64_t page, const void *data, bool writable);
+void pager_install_now(struct pager *pager);
+
 /* ---- pager_foreign.c: faults of other processes ---------------------------------------------- */
 
 /* Loop: does that thread work with other memory than ours? By its kernel's number, 0: not told. */
@@ -242,6 +269,7 @@ struct pager {
     bool realtime, realtime_refused; /* the loop thread is in a real-time class; may not be */
     bool shared;                     /* in this pause a yield ran somebody else */
     bool ready;                      /* the userfaultfd may have events */
+    bool installs_later;             /* a frame that grants a page is being handled */
     /* Pages that are lost but still there, until the end of the turn at the latest: before anybody is told. Removing
      * many at once costs little more than removing one. */
     uint64_t discards[USERFAULT_DISCARDS_MAX];

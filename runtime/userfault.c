@@ -81,14 +81,14 @@ static int userfault_descriptor(void)
 }
 
 /* A process that has changed its identity may not open its memory unless it says that it may be looked at. */
-static int memory_open(void)
+static int own_open(const char *path)
 {
-    int fd = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd >= 0 || errno != EACCES)
         return fd;
     int dumpable = prctl(PR_GET_DUMPABLE);
     prctl(PR_SET_DUMPABLE, 1);
-    fd = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
     int error = errno;
     prctl(PR_SET_DUMPABLE, dumpable);
     errno = error;
@@ -133,7 +133,7 @@ static int userfault_memory_check(int memory, char why[WIRE_MESSAGE_BYTES])
 
 int userfault_open(struct userfault *userfault, int fd_floor, char why[WIRE_MESSAGE_BYTES])
 {
-    *userfault = (struct userfault){.fd = -1, .memory = -1};
+    *userfault = (struct userfault){.fd = -1, .memory = -1, .map = -1};
     int error = userfault_kernel_check(why);
     if (error != 0)
         return error;
@@ -160,7 +160,8 @@ int userfault_open(struct userfault *userfault, int fd_floor, char why[WIRE_MESS
                  "CONFIG_HAVE_ARCH_USERFAULTFD_WP)");
         goto failed;
     }
-    userfault->memory = descriptor_raise(memory_open(), fd_floor);
+    userfault->map = descriptor_raise(own_open("/proc/self/pagemap"), fd_floor); /* may be missing */
+    userfault->memory = descriptor_raise(own_open("/proc/self/mem"), fd_floor);
     if (userfault->memory < 0) {
         error = -errno;
         snprintf(why, WIRE_MESSAGE_BYTES, "/proc/self/mem: %s (is /proc mounted?)", strerror(-error));
@@ -182,7 +183,8 @@ void userfault_close(struct userfault *userfault)
     userfault_take_close(userfault);
     descriptor_close(userfault->fd);
     descriptor_close(userfault->memory);
-    userfault->fd = userfault->memory = -1;
+    descriptor_close(userfault->map);
+    userfault->fd = userfault->memory = userfault->map = -1;
 }
 
 int userfault_register(const struct userfault *userfault, uint64_t start, uint64_t bytes, bool write_protect)
@@ -247,11 +249,11 @@ static int userfault_result(const char *operation, uint64_t page, int error, uns
     pager_fatal("%s of page 0x%lx: %s", operation, page << PAGE_SHIFT, strerror(error));
 }
 
-static int userfault_write_protect(const struct userfault *userfault, uint64_t page, uint64_t mode)
+static int userfault_write_protect(const struct userfault *userfault, uint64_t page, uint64_t count, uint64_t mode)
 {
     for (unsigned tries = 0;; tries++) {
         struct uffdio_writeprotect request = {
-            .range = {.start = page << PAGE_SHIFT, .len = PAGE_BYTES},
+            .range = {.start = page << PAGE_SHIFT, .len = count << PAGE_SHIFT},
             .mode = mode,
         };
         int error = ioctl(userfault->fd, UFFDIO_WRITEPROTECT, &request) == 0 ? 0 : errno;
@@ -263,12 +265,39 @@ static int userfault_write_protect(const struct userfault *userfault, uint64_t p
 
 int userfault_protect(const struct userfault *userfault, uint64_t page)
 {
-    return userfault_write_protect(userfault, page, UFFDIO_WRITEPROTECT_MODE_WP);
+    return userfault_write_protect(userfault, page, 1, UFFDIO_WRITEPROTECT_MODE_WP);
+}
+
+int userfault_protect_run(const struct userfault *userfault, uint64_t page, uint64_t count)
+{
+    return userfault_write_protect(userfault, page, count, UFFDIO_WRITEPROTECT_MODE_WP);
+}
+
+/* One entry of 64 bits for each page, in the kernel's Documentation/admin-guide/mm/pagemap.rst. */
+#define PAGEMAP_PROTECTED (1ull << 57) /* by userfaultfd */
+#define PAGEMAP_PRESENT   (1ull << 63)
+
+unsigned userfault_protected(const struct userfault *userfault, uint64_t page, bool *is, unsigned count)
+{
+    uint64_t entries[USERFAULT_PROTECTED_MAX];
+    PAGER_ASSERT(count <= USERFAULT_PROTECTED_MAX);
+    ssize_t bytes = userfault->map < 0
+                        ? 0
+                        : pread(userfault->map, entries, count * sizeof entries[0], (off_t)(page * sizeof entries[0]));
+    unsigned known = bytes > 0 ? (unsigned)((size_t)bytes / sizeof entries[0]) : 0;
+    for (unsigned i = 0; i < known; i++)
+        is[i] = (entries[i] & (PAGEMAP_PROTECTED | PAGEMAP_PRESENT)) == (PAGEMAP_PROTECTED | PAGEMAP_PRESENT);
+    return known;
 }
 
 int userfault_unprotect(const struct userfault *userfault, uint64_t page)
 {
-    return userfault_write_protect(userfault, page, 0);
+    return userfault_write_protect(userfault, page, 1, 0);
+}
+
+int userfault_unprotect_run(const struct userfault *userfault, uint64_t page, uint64_t count)
+{
+    return userfault_write_protect(userfault, page, count, 0);
 }
 
 /* Bytes that could be copied before the result, which is that of the first page that could not. */
@@ -301,6 +330,14 @@ int userfault_install(const struct userfault *userfault, uint64_t page, const vo
      * second fault. */
     return userfault_copy(userfault, page, data != NULL ? data : zero_page, PAGE_BYTES,
                           writable ? 0 : UFFDIO_COPY_MODE_WP, &copied);
+}
+
+uint32_t userfault_install_pages(const struct userfault *userfault, uint64_t page, const void *data, uint32_t count,
+                                 bool writable)
+{
+    uint64_t copied;
+    userfault_copy(userfault, page, data, (uint64_t)count * PAGE_BYTES, writable ? 0 : UFFDIO_COPY_MODE_WP, &copied);
+    return (uint32_t)(copied >> PAGE_SHIFT);
 }
 
 int userfault_install_run(const struct userfault *userfault, uint64_t page, const void *data, uint32_t count)

@@ -121,7 +121,8 @@ static void thread_step(struct sim *sim, unsigned number, unsigned index)
                                           .type = EVENT_FAULT,
                                           .node = (uint8_t)number,
                                           .page = page,
-                                          .write = thread->writes[i]});
+                                          .write = thread->writes[i],
+                                          .there = copy->present});
         return;
     }
     for (unsigned i = 0; i < thread->count; i++)
@@ -230,6 +231,13 @@ static void message_deliver(struct sim *sim, unsigned from, unsigned to)
     SIM_ASSERT(sim, result == 0 || (sim->fuzzed && sim->refused),
                "message of type %u from node %u to node %u is refused: %d", message->type, from, to, result);
     sim->messages++;
+    if (message->type == WIRE_PAGE_GRANT && !sim->fuzzed) {
+        struct wire_page grant;
+        memcpy(&grant, message->payload, sizeof grant);
+        sim->in_call = to + 1;
+        sim_promise_keep(&sim->nodes[to], grant.page);
+        sim->in_call = 0;
+    }
     free(message);
     node_tick(sim, &sim->nodes[to]);
 }
@@ -355,7 +363,12 @@ static void sim_run_until(struct sim *sim, uint64_t until)
             if (!node->alive)
                 break;
             sim->in_call = event.node + 1u;
-            coherence_fault(node->coherence, event.page + SIM_FIRST, event.write);
+            sim->protected = event.there && event.write;
+            if (sim->protected)
+                coherence_fault_protected(node->coherence, event.page + SIM_FIRST);
+            else
+                coherence_fault(node->coherence, event.page + SIM_FIRST, event.write);
+            sim->protected = false;
             sim->in_call = 0;
             node_tick(sim, node);
             break;

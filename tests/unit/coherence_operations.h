@@ -19,9 +19,25 @@ static struct sim_page *sim_page(struct sim_node *node, uint64_t page)
     return &node->pages[page - SIM_FIRST];
 }
 
+/* As a pager that installs pages some time after it has promised to. */
+static void sim_promise_keep(struct sim_node *node, uint64_t number)
+{
+    struct sim_page *page = sim_page(node, number);
+    bool fails = page->promised && page->present && sim_chance(node->sim, node->sim->shape.gone_share);
+    page->promised = false;
+    if (!fails)
+        return;
+    uint64_t words[PAGE_BYTES / 8];
+    memcpy(words, page->words, sizeof words);
+    page->mapped = page->present = page->writable = false;
+    node->sim->gone++;
+    coherence_install_failed(node->coherence, number, words);
+}
+
 static void operation_wake(void *context, uint64_t number)
 {
     struct sim_node *node = context;
+    sim_promise_keep(node, number);
     struct sim *sim = node->sim;
     int page = (int)(number - SIM_FIRST);
     sim_page(node, number);
@@ -84,6 +100,16 @@ static void operation_send(void *context, unsigned to, enum wire_type type, cons
                   .at_ns = copy->at_ns, .type = EVENT_MESSAGE, .node = (uint8_t)node->number, .other = (uint8_t)to});
 }
 
+/* As a pager that protects many pages at once. */
+static void sim_protect_neighbours(struct sim_node *node, uint64_t number)
+{
+    if (node->sim->fuzzed || number < SIM_FIRST || !sim_chance(node->sim, 300))
+        return;
+    for (uint64_t page = number & ~3ull; page < (number | 3) + 1; page++)
+        if (page >= SIM_FIRST && page < SIM_FIRST + SIM_PAGES && node->pages[page - SIM_FIRST].held == 0)
+            node->pages[page - SIM_FIRST].writable = false;
+}
+
 static int operation_protect(void *context, uint64_t number)
 {
     struct sim_node *node = context;
@@ -91,6 +117,7 @@ static int operation_protect(void *context, uint64_t number)
     SIM_ASSERT(node->sim, page->held == 0 || node->sim->fuzzed,
                "page %" PRIu64 " is protected while the kernel holds it", number - SIM_FIRST);
     page->writable = false;
+    sim_protect_neighbours(node, number);
     return page->mapped ? 0 : -ENOENT;
 }
 
@@ -100,8 +127,12 @@ static int operation_unprotect(void *context, uint64_t number)
     struct sim_page *page = sim_page(node, number);
     if (!page->mapped)
         return -ENOENT;
-    SIM_ASSERT(node->sim, node->sim->fuzzed || page->present, "node %u unprotects page %" PRIu64 ", which is not there",
-               node->number, number - SIM_FIRST);
+    SIM_ASSERT(node->sim, node->sim->fuzzed || node->sim->protected || page->present,
+               "node %u unprotects page %" PRIu64 ", which is not there", node->number, number - SIM_FIRST);
+    if (!page->present) { /* gone since the fault: there will be another */
+        operation_wake(context, number);
+        return 0;
+    }
     page->writable = true;
     sim_check_permission(node->sim, (unsigned)(number - SIM_FIRST));
     operation_wake(context, number);
@@ -128,6 +159,7 @@ static int operation_install(void *context, uint64_t number, const void *data, b
     page->writable = writable;
     sim_check_permission(node->sim, (unsigned)(number - SIM_FIRST));
     operation_wake(context, number);
+    page->promised = node->number != 0 && data != NULL && !node->sim->fuzzed;
     return 0;
 }
 

@@ -46,13 +46,14 @@ struct sim_message {
 struct sim_event {
     uint64_t at_ns, order;
     uint8_t type, node, other;
-    bool write;
+    bool write, there;
     uint32_t page;
     uint32_t generation; /* of the node's ticks; of a page that the kernel holds */
 };
 
 struct sim_page {
     bool mapped, present, writable;
+    bool promised; /* a peer's, which may find that it is not mapped any more */
     uint8_t drops; /* home: so many times it was dropped */
     uint32_t held; /* home: the kernel will write to it for another process; a number, 0: not */
     uint64_t words[PAGE_BYTES / 8];
@@ -122,6 +123,7 @@ struct sim {
     uint32_t epoch[SIM_PAGES];
     unsigned writer[SIM_PAGES];
     bool frozen;
+    bool protected;   /* a fault on a page that was there is being handled */
     bool fuzzed;      /* messages are made up: of what nodes agree on, nothing is expected */
     bool alone;       /* nothing is delivered */
     bool refused;     /* a fuzzed message was */
