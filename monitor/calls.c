@@ -79,6 +79,7 @@ static const struct {
     {SYS_getcpu, CLASS_DIRECT},
     {SYS_io_setup, CLASS_SLOW},
     {SYS_io_uring_setup, CLASS_SLOW},
+    {SYS_io_uring_register, CLASS_SLOW}, /* a ring that came with a message, or through an execve */
     {SYS_futex, CLASS_FUTEX},
 };
 
@@ -359,7 +360,7 @@ long call_handle(struct thread *thread, uint64_t number, const uint64_t a[6], st
         return futex_call(a);
     if (direct_read_is(number))
         return direct_read(number, a);
-    if (number == SYS_io_setup || number == SYS_io_uring_setup)
+    if (number == SYS_io_setup || number == SYS_io_uring_setup || number == SYS_io_uring_register)
         pager_guard();
     if (row->place != CALL_EMULATED)
         return raw(number, a);

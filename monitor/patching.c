@@ -17,11 +17,14 @@
 #include "monitor/space.h"
 #include "monitor/thread.h"
 #include "runtime/descriptor.h"
+#include "runtime/pager.h"
 #include "syscall/patch.h"
 #include "syscall/site.h"
 
 #define SYSCALL_BYTES   2
 #define DESCRIPTORS_FEW 256
+#define WRITE_TRIES     100
+#define WRITE_PAUSE_US  50
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int memory_fd = -1;
@@ -44,6 +47,19 @@ static size_t memory_read(uint64_t address, void *bytes, size_t size)
     return size - user_copy(bytes, (const void *)address, size);
 }
 
+/* The kernel does not wait for a page that is protected or elsewhere but refuses to write: then it is asked for. */
+static ssize_t memory_put(uint64_t address, const void *bytes, size_t size)
+{
+    ssize_t written = pwrite(memory_fd, bytes, size, (off_t)address);
+    for (unsigned tries = 0; written < 0 && errno == EIO && tries < WRITE_TRIES && session_distributed(); tries++) {
+        pager_make_writable(address);
+        pager_make_writable(address + size - 1);
+        usleep(WRITE_PAUSE_US);
+        written = pwrite(memory_fd, bytes, size, (off_t)address);
+    }
+    return written;
+}
+
 static int memory_write(uint64_t address, const void *bytes, size_t size)
 {
     pthread_mutex_lock(&lock);
@@ -51,7 +67,7 @@ static int memory_write(uint64_t address, const void *bytes, size_t size)
         memory_fd = fdguard_move(open("/proc/thread-self/mem", O_RDWR | O_CLOEXEC));
         memory_pid = getpid();
     }
-    ssize_t written = memory_fd < 0 ? -1 : pwrite(memory_fd, bytes, size, (off_t)address);
+    ssize_t written = memory_fd < 0 ? -1 : memory_put(address, bytes, size);
     if (memory_fd >= 0 && memory_fd < DESCRIPTORS_FEW) { /* the program has left itself not many */
         descriptor_close(memory_fd);
         memory_fd = -1;

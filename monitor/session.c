@@ -335,11 +335,11 @@ static bool use_now(void)
     /* Peers on this machine are copies of this process: make them while it has no engine yet. */
     struct channel *engines[NODES_MAX] = {NULL};
     unsigned started = 1;
-    space_copy_prevent(true);
+    space_copy_prevent();
     while (started < node_count &&
            (!nodes[started].local || session_local_start(&nodes[started], started, &engines[started], why) == 0))
         started++;
-    space_copy_prevent(false);
+    space_copy_allow();
     if (started < node_count) {
         span_warn("node %s: %s", nodes[started].name, why);
         return false;

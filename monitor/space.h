@@ -68,8 +68,9 @@ void space_peer_lookup(unsigned node, const struct wire_fault *fault, struct wir
 
 /* Around the start of peers that begin as copies of this process: they get no copy of the program's memory. Besides the
  * time, a copy would leave every page marked as shared, long after the peer has thrown it away, and the kernel moves
- * only pages that are not. */
-void space_copy_prevent(bool prevent);
+ * only pages that are not. The map cannot change in between. */
+void space_copy_prevent(void);
+void space_copy_allow(void);
 /* The first peer is in use: everything coherent goes under userfaultfd. Once; later mappings follow by themselves. */
 int space_distribute(void);
 /* Around fork: the lock is held so that the child's copy is consistent. In the child the map is local again. */

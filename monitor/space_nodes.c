@@ -140,15 +140,24 @@ done:
 
 /* ---- distribution and fork ------------------------------------------------------------ */
 
-void space_copy_prevent(bool prevent)
+static void copies_advise(int advice)
 {
-    lock_acquire(&space.lock);
     for (const struct space_node *node = space_tree_from(0); node; node = space_tree_from(node->entry.mapping.end)) {
         const struct space_mapping *mapping = &node->entry.mapping;
         if (mapping->kind == SPACE_MEMORY && !node->entry.not_forked) /* it is only a help: errors do not matter */
-            kernel_call(SYS_madvise, (long)mapping->start, (long)(mapping->end - mapping->start),
-                        prevent ? MADV_DONTFORK : MADV_DOFORK, 0, 0, 0);
+            kernel_call(SYS_madvise, (long)mapping->start, (long)(mapping->end - mapping->start), advice, 0, 0, 0);
     }
+}
+
+void space_copy_prevent(void)
+{
+    lock_acquire(&space.lock);
+    copies_advise(MADV_DONTFORK);
+}
+
+void space_copy_allow(void)
+{
+    copies_advise(MADV_DOFORK);
     lock_release(&space.lock);
 }
 

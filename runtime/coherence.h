@@ -41,7 +41,7 @@ struct coherence_operations {
      * write to the page for a device or another process: then it had better stay. */
     int (*take)(void *context, uint64_t page, void *data, bool force);
     /* Makes the page read-only, as protect does, but -EBUSY when the kernel may be about to write to it for another
-     * process: then nothing has changed. A page that a fork left shared may look like that. Home only. */
+     * process or a device: then nothing has changed. Home only. */
     int (*seal)(void *context, uint64_t page);
     uint64_t (*now_ns)(void *context);
     /* A range message has to be carried out on this peer: unmap (after which no page of the range is there) or protect,

@@ -288,7 +288,7 @@ static bool home_guards(const struct coherence *coherence, const struct coherenc
  * True when the kernel may be about to write to home's own copy, for another process or a device, which must neither go
  * nor be shared before that is done: what the kernel holds it writes to, whatever the protection says by then. The hold
  * time is the time until the next look. The page stays marked: the process may find it writable again without a fault
- * of its own. One that a fork left shared cannot be told from one that is held, hence the limits.
+ * of its own. The limits are for what is held for good, like buffers that are registered with io_uring.
  */
 static bool home_held_by_kernel(struct coherence *coherence, struct coherence_page *page,
                                 struct coherence_request *request)
@@ -298,7 +298,9 @@ static bool home_held_by_kernel(struct coherence *coherence, struct coherence_pa
     if (coherence->operations.seal(coherence->context, request->page) != -EBUSY)
         return false;
     uint64_t most_ns = page->flags & PAGE_FOREIGN ? FOREIGN_WAIT_NS : DEVICE_WAIT_NS;
-    if (coherence_now_ns(coherence) - request->since_ns >= most_ns) {
+    if (request->held_ns == 0)
+        request->held_ns = coherence_now_ns(coherence);
+    if (coherence_now_ns(coherence) - request->held_ns >= most_ns) {
         page->flags &= (uint8_t)~PAGE_FOREIGN;
         return false;
     }

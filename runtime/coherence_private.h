@@ -85,6 +85,7 @@ enum coherence_content {
 struct coherence_request {
     uint64_t page;
     uint64_t since_ns;
+    uint64_t held_ns;                                          /* home: first found held by the kernel then, 0: not */
     uint64_t pending;                                          /* home: nodes whose answer to a recall is awaited */
     struct coherence_request *older, *newer;                   /* all requests by age */
     struct coherence_request *delayed_next, *delayed_previous; /* those that wait for a hold time */

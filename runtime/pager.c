@@ -346,6 +346,10 @@ static void loop_job(struct pager *pager, struct pager_job *job)
         coherence_guard_all(pager->coherence);
         pager_job_finish(job);
         return;
+    case PAGER_JOB_WRITABLE:
+        coherence_fault_protected(pager->coherence, job->start >> PAGE_SHIFT);
+        pager_job_finish(job);
+        return;
     case PAGER_JOB_WANT:
         for (unsigned i = 0; i < job->page_count; i++)
             pager_ahead_want(pager, job->pages[i] >> PAGE_SHIFT, job->writes >> i & 1);

@@ -67,6 +67,8 @@ void pager_guard(void);
  * be written. Does not wait, and does nothing for memory that is not mapped here. */
 #define PAGER_WANT_MAX 16u
 void pager_want(const uint64_t *addresses, unsigned count, uint64_t writes);
+/* Home: asks for the page of an address as a write to it would, for a write that would not. Does not wait for it. */
+void pager_make_writable(uint64_t address);
 /* A thread leaves for `node`: the pages of the addresses go there too, as far as they are this node's alone. Does not
  * wait. */
 void pager_move(const uint64_t *addresses, unsigned count, unsigned node);

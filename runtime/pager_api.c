@@ -20,7 +20,7 @@
 
 static struct pager pager;
 static _Atomic bool running;
-static _Atomic bool guarded; /* also before it runs, and after a fork */
+static _Atomic bool guarded; /* also before it runs, and in a child of fork */
 
 int pager_probe(char why[WIRE_MESSAGE_BYTES])
 {
@@ -143,6 +143,7 @@ int pager_register(uint64_t start, uint64_t bytes)
         if (error != 0)
             return error;
     }
+    pager_window_mapped();
     return userfault_register(&pager.userfault, start, bytes, true);
 }
 
@@ -193,8 +194,12 @@ void pager_thaw(void)
 
 void pager_guard(void)
 {
-    if (!atomic_exchange(&guarded, true))
-        plain_job(PAGER_JOB_GUARD);
+    static _Atomic bool told; /* the loop; also when it does not run yet */
+    if (atomic_load(&told))
+        return;
+    atomic_store(&guarded, true);
+    plain_job(PAGER_JOB_GUARD);
+    atomic_store(&told, true);
 }
 
 void pager_interrupt(unsigned node, uint32_t thread)
@@ -221,6 +226,14 @@ static struct pager_job *pages_job(enum pager_job_type type, const uint64_t *add
     memcpy(job->pages, addresses, count * sizeof *addresses);
     job->page_count = count;
     return job;
+}
+
+void pager_make_writable(uint64_t address)
+{
+    if (!pager_running() || address < SPAN_ZONE_START || address >= SPAN_ZONE_END)
+        return;
+    struct pager_job job = {.type = PAGER_JOB_WRITABLE, .start = address};
+    pager_job_wait(&pager.queue, &job);
 }
 
 void pager_want(const uint64_t *addresses, unsigned count, uint64_t writes)

@@ -38,6 +38,8 @@ static const char *job_name(enum pager_job_type type)
         return "interrupt";
     case PAGER_JOB_GUARD:
         return "guard";
+    case PAGER_JOB_WRITABLE:
+        return "making a page writable";
     case PAGER_JOB_WANT:
         return "want";
     case PAGER_JOB_MOVE:

@@ -32,13 +32,21 @@ uint64_t pager_now_ns(void);
 
 /* ---- userfault.c: pages of this process by system calls -------------------------------------- */
 
+/* Where pages are moved to that are taken, one for each kind of memory: executable (bit 0), locked (bit 1). */
+#define USERFAULT_PLACES 4u
+struct userfault_place {
+    uint8_t *pages; /* NULL: not made yet */
+    unsigned used;
+    bool refused; /* it could not be made */
+};
+
 struct userfault {
-    int fd;         /* userfaultfd, non-blocking */
-    int memory;     /* /proc/self/mem: reads without waiting for a page that is missing, whatever its
-                       protection */
-    int map;        /* /proc/self/pagemap: which pages are protected; -1: not to be had */
-    uint8_t *taken; /* where pages are moved to that are taken; NULL: the kernel cannot */
-    unsigned taken_count;
+    int fd;     /* userfaultfd, non-blocking */
+    int memory; /* /proc/self/mem: reads without waiting for a page that is missing, whatever its
+                   protection */
+    int map;    /* /proc/self/pagemap: which pages are protected; -1: not to be had */
+    bool takes; /* the kernel can move pages */
+    struct userfault_place places[USERFAULT_PLACES];
 };
 
 struct userfault_event {
@@ -63,9 +71,11 @@ int userfault_unprotect(const struct userfault *userfault, uint64_t page);
 /* `count` pages in one piece of registered memory; those that are not there do not matter. 0, or -ENOENT. */
 int userfault_protect_run(const struct userfault *userfault, uint64_t page, uint64_t count);
 int userfault_unprotect_run(const struct userfault *userfault, uint64_t page, uint64_t count);
-/* For how many pages from `page` on it is known whether they are there and protected, 0 to `count`. */
-#define USERFAULT_PROTECTED_MAX 64u
-unsigned userfault_protected(const struct userfault *userfault, uint64_t page, bool *is, unsigned count);
+/* What the kernel says of `count` pages from `page` on: of how many it did, 0 to `count`. */
+#define USERFAULT_PROTECTIONS_MAX 64u
+enum userfault_protection { USERFAULT_ABSENT, USERFAULT_WRITABLE, USERFAULT_PROTECTED };
+unsigned userfault_protections(const struct userfault *userfault, uint64_t page, enum userfault_protection *are,
+                               unsigned count);
 int userfault_install(const struct userfault *userfault, uint64_t page, const void *data, bool writable);
 /* Pages in any order; those that are not mapped do not matter. */
 #define USERFAULT_DISCARDS_MAX 64u
@@ -108,6 +118,7 @@ enum pager_job_type {
     PAGER_JOB_THAW,
     PAGER_JOB_INTERRUPT,
     PAGER_JOB_GUARD,
+    PAGER_JOB_WRITABLE,
     PAGER_JOB_WANT,
     PAGER_JOB_MOVE,
     PAGER_JOB_STATISTICS,
@@ -211,6 +222,8 @@ int pager_window_read(struct pager *pager, uint64_t page, void *data, bool popul
 void pager_window_lift(struct pager *pager, uint64_t page);
 /* A turn begins, or protection has changed. */
 void pager_window_forget(void);
+/* Memory has been mapped, and nobody else may know of it yet. Any thread. */
+void pager_window_mapped(void);
 
 /* ---- pager_install.c: pages that have come ---------------------------------------------------- */
 

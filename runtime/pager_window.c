@@ -7,10 +7,11 @@
  *
  * Pages that follow each other are read at once as well, for the same reason.
  *
- * Whether a page is protected is asked of the kernel (/proc/self/pagemap), never remembered beyond a turn of the loop:
- * mappings change.
+ * Whether a page is protected is asked of the kernel (/proc/self/pagemap), never remembered beyond a turn of the loop
+ * or the next mapping: other memory may be in the same place by then.
  */
 #include <errno.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "runtime/pager_private.h"
@@ -33,8 +34,12 @@ static struct window {
 static struct {
     uint64_t first;
     unsigned count; /* 0: nothing is known */
-    bool is[PROTECTION_PAGES];
+    enum userfault_protection are[PROTECTION_PAGES];
 } seen;
+
+/* Another thread has mapped memory, perhaps where other memory was; and what of that the loop knows. */
+static _Atomic uint32_t mapped;
+static uint32_t mapped_known;
 
 /* What was read in one go of pages that follow each other, all of them protected. */
 static struct {
@@ -64,21 +69,33 @@ void pager_window_forget(void)
     seen.count = run.count = 0;
 }
 
-static bool is_protected(struct pager *pager, uint64_t page)
+void pager_window_mapped(void)
 {
+    atomic_fetch_add(&mapped, 1);
+}
+
+static enum userfault_protection protection_of(struct pager *pager, uint64_t page)
+{
+    uint32_t now = atomic_load(&mapped);
+    if (now != mapped_known)
+        pager_window_forget();
+    mapped_known = now;
     if (page - seen.first >= seen.count) {
         seen.first = page & ~(uint64_t)(PROTECTION_PAGES - 1);
-        seen.count = userfault_protected(&pager->userfault, seen.first, seen.is, PROTECTION_PAGES);
+        seen.count = userfault_protections(&pager->userfault, seen.first, seen.are, PROTECTION_PAGES);
         if (page - seen.first >= seen.count)
-            return false;
+            return USERFAULT_WRITABLE;
     }
-    return seen.is[page - seen.first];
+    return seen.are[page - seen.first];
 }
 
 int pager_window_protect(struct pager *pager, uint64_t page)
 {
-    if (is_protected(pager, page))
+    enum userfault_protection protection = protection_of(pager, page);
+    if (protection == USERFAULT_PROTECTED)
         return 0;
+    if (protection == USERFAULT_ABSENT) /* whether it is mapped at all only the page itself tells */
+        return userfault_protect(&pager->userfault, page);
     struct window *window = window_of(page);
     if (window->cool > 0)
         window->cool--;
@@ -88,7 +105,7 @@ int pager_window_protect(struct pager *pager, uint64_t page)
     pager_window_forget();
     uint64_t count = 1ull << window->shift;
     int result = userfault_protect_run(&pager->userfault, page & ~(count - 1), count);
-    if (result == -ENOENT && count > 1) { /* it must lie in one piece of memory */
+    if (result == -ENOENT && count > 1) { /* there is memory of another kind */
         window->shift = 0;
         result = userfault_protect(&pager->userfault, page);
     }
@@ -117,7 +134,7 @@ void pager_window_lift(struct pager *pager, uint64_t page)
 static void run_read(struct pager *pager, uint64_t page)
 {
     unsigned count = 0;
-    while (count < READ_PAGES && is_protected(pager, page + count))
+    while (count < READ_PAGES && protection_of(pager, page + count) == USERFAULT_PROTECTED)
         count++;
     run.first = page;
     run.count = count > 1 ? userfault_read_run(&pager->userfault, page, run.data, count) : 0;
@@ -125,6 +142,8 @@ static void run_read(struct pager *pager, uint64_t page)
 
 int pager_window_read(struct pager *pager, uint64_t page, void *data, bool populate)
 {
+    if (mapped_known != atomic_load(&mapped))
+        pager_window_forget();
     if (page - run.first >= run.count && page == run.next)
         run_read(pager, page);
     run.next = page + 1;

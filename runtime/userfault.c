@@ -277,16 +277,19 @@ int userfault_protect_run(const struct userfault *userfault, uint64_t page, uint
 #define PAGEMAP_PROTECTED (1ull << 57) /* by userfaultfd */
 #define PAGEMAP_PRESENT   (1ull << 63)
 
-unsigned userfault_protected(const struct userfault *userfault, uint64_t page, bool *is, unsigned count)
+unsigned userfault_protections(const struct userfault *userfault, uint64_t page, enum userfault_protection *are,
+                               unsigned count)
 {
-    uint64_t entries[USERFAULT_PROTECTED_MAX];
-    PAGER_ASSERT(count <= USERFAULT_PROTECTED_MAX);
+    uint64_t entries[USERFAULT_PROTECTIONS_MAX];
+    PAGER_ASSERT(count <= USERFAULT_PROTECTIONS_MAX);
     ssize_t bytes = userfault->map < 0
                         ? 0
                         : pread(userfault->map, entries, count * sizeof entries[0], (off_t)(page * sizeof entries[0]));
     unsigned known = bytes > 0 ? (unsigned)((size_t)bytes / sizeof entries[0]) : 0;
     for (unsigned i = 0; i < known; i++)
-        is[i] = (entries[i] & (PAGEMAP_PROTECTED | PAGEMAP_PRESENT)) == (PAGEMAP_PROTECTED | PAGEMAP_PRESENT);
+        are[i] = !(entries[i] & PAGEMAP_PRESENT)  ? USERFAULT_ABSENT
+                 : entries[i] & PAGEMAP_PROTECTED ? USERFAULT_PROTECTED
+                                                  : USERFAULT_WRITABLE;
     return known;
 }
 

@@ -1,9 +1,10 @@
 /* O_DIRECT reads by the kernel's AIO into pages that other nodes look at meanwhile: what the device writes is what is
- * seen. */
+ * seen. In memory of all kinds: plain, locked, executable. */
 #include <fcntl.h>
 #include <linux/aio_abi.h>
 #include <pthread.h>
 #include <stdint.h>
+#include <sys/mman.h>
 
 #include "behaviour.h"
 
@@ -40,6 +41,12 @@ int main(void)
     CHECK(syscall(SYS_io_setup, PAGES, &context) == 0);
     CHECK0(pthread_create(&thread, NULL, look, NULL));
     for (int round = 1; round <= ROUNDS; round++) {
+        if (round == ROUNDS / 4)
+            CHECK(mlock(back, SIZE) == 0);
+        if (round == ROUNDS / 2)
+            CHECK(mprotect(back, SIZE, PROT_READ | PROT_WRITE | PROT_EXEC) == 0);
+        if (round == ROUNDS * 3 / 4)
+            CHECK(munlock(back, SIZE) == 0);
         struct iocb requests[PAGES], *list[PAGES];
         struct io_event events[PAGES];
         memset(back, 0, SIZE);

@@ -9,7 +9,7 @@
 static volatile uint32_t seen_mxcsr;
 static volatile uint16_t seen_control;
 static volatile long double seen_product;
-static _Atomic int hits;
+static _Atomic int hits, ready;
 
 static void handler(int signal)
 {
@@ -32,6 +32,7 @@ static void *run(void *how)
     int before = hits;
     __asm__ volatile("ldmxcsr %0\n\tfldcw %1" : : "m"(odd), "m"(odd_control));
     __asm__ volatile("fld1\n\tfld1\n\tfld1\n\tfld1\n\tfld1\n\tfld1\n\tfld1\n\tfld1");
+    ready = 1;
     while (hits == before)
         if (how)
             raw_call(SYS_rt_sigprocmask, SIG_BLOCK, 0, 0, 8, 0, 0);
@@ -49,8 +50,10 @@ int main(void)
     CHECK(sigaction(SIGUSR1, &action, NULL) == 0);
     for (int i = 0; i < 8; i++) {
         pthread_t thread;
+        ready = 0;
         CHECK0(pthread_create(&thread, NULL, run, i % 2 ? &thread : NULL));
-        usleep(20000);
+        while (!ready)
+            usleep(1000);
         CHECK0(pthread_kill(thread, SIGUSR1));
         CHECK0(pthread_join(thread, NULL));
         CHECK(seen_mxcsr == 0x1f80 && seen_control == 0x37f && seen_product == 3.375L);

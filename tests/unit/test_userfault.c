@@ -408,6 +408,76 @@ START_TEST(sealed_unless_the_kernel_holds_it)
 }
 END_TEST
 
+/* What a fork has left shared is not held, whether the child lives on or not. */
+START_TEST(sealed_after_a_fork)
+{
+    uint8_t data[PAGE_BYTES];
+    for (unsigned i = 0; i < 2; i++) {
+        int gate[2], status;
+        char byte;
+        ck_assert_int_eq(userfault_install(&userfault, first_page + i, NULL, true), 0);
+        region[i * PAGE_BYTES + 5] = 9;
+        ck_assert_int_eq(pipe(gate), 0);
+        pid_t child = fork();
+        if (child == 0) {
+            close(gate[1]);
+            _exit(read(gate[0], &byte, 1) == 0 && region[i * PAGE_BYTES + 5] == 9 ? 0 : 1);
+        }
+        close(gate[0]);
+        if (i == 0)
+            ck_assert_int_eq(userfault_seal(&userfault, first_page), 0);
+        close(gate[1]);
+        ck_assert_int_eq(waitpid(child, &status, 0), child);
+        ck_assert_int_eq(status, 0);
+        ck_assert_int_eq(userfault_seal(&userfault, first_page + i), 0);
+        ck_assert_int_eq(userfault_read(&userfault, first_page + i, data, false), 0);
+        ck_assert_uint_eq(data[5], 9);
+    }
+}
+END_TEST
+
+START_TEST(locked_and_executable_pages_are_moved)
+{
+    uint8_t data[PAGE_BYTES];
+    for (unsigned i = 0; i < 4; i++) {
+        uint64_t page = first_page + i;
+        uint8_t *at = region + i * PAGE_BYTES;
+        ck_assert_int_eq(userfault_install(&userfault, page, NULL, true), 0);
+        ck_assert_int_eq(mprotect(at, PAGE_BYTES, PROT_READ | PROT_WRITE | (i & 1 ? PROT_EXEC : 0)), 0);
+        if (i & 2)
+            ck_assert_int_eq(mlock(at, PAGE_BYTES), 0);
+        for (unsigned round = 1; round < 200; round++) {
+            at[5] = (uint8_t)round;
+            ck_assert_int_eq(userfault_seal(&userfault, page), 0);
+            ck_assert_int_eq(userfault_unprotect(&userfault, page), 0);
+            ck_assert_int_eq(userfault_take(&userfault, page, data, false), 0);
+            ck_assert_uint_eq(data[5], round);
+            ck_assert_int_eq(userfault_install(&userfault, page, data, true), 0);
+        }
+        ck_assert(userfault.places[i].used != 0);
+    }
+}
+END_TEST
+
+START_TEST(protections_are_told)
+{
+    enum userfault_protection are[4];
+    ck_assert_int_eq(userfault_install(&userfault, first_page, NULL, true), 0);
+    ck_assert_int_eq(userfault_install(&userfault, first_page + 1, NULL, false), 0);
+    ck_assert_uint_eq(userfault_protections(&userfault, first_page, are, 4), 4);
+    ck_assert_int_eq(are[0], USERFAULT_WRITABLE);
+    ck_assert_int_eq(are[1], USERFAULT_PROTECTED);
+    ck_assert_int_eq(are[2], USERFAULT_ABSENT);
+    ck_assert_int_eq(userfault_protect_run(&userfault, first_page, 4), 0);
+    ck_assert_uint_eq(userfault_protections(&userfault, first_page, are, 4), 4);
+    ck_assert_int_eq(are[0], USERFAULT_PROTECTED);
+    ck_assert_int_eq(are[2], USERFAULT_ABSENT);
+    ck_assert_int_eq(userfault_unprotect_run(&userfault, first_page, 2), 0);
+    ck_assert_uint_eq(userfault_protections(&userfault, first_page, are, 4), 4);
+    ck_assert_int_eq(are[1], USERFAULT_WRITABLE);
+}
+END_TEST
+
 START_TEST(sealed_page_faults_at_a_write)
 {
     pthread_t thread;
@@ -457,6 +527,9 @@ int main(void)
     tcase_add_test(tests, huge_pages_are_cut);
     tcase_add_test(tests, sealed_unless_the_kernel_holds_it);
     tcase_add_test(tests, sealed_page_faults_at_a_write);
+    tcase_add_test(tests, sealed_after_a_fork);
+    tcase_add_test(tests, locked_and_executable_pages_are_moved);
+    tcase_add_test(tests, protections_are_told);
     tcase_add_test(tests, descriptors_are_raised);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
