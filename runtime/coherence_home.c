@@ -356,7 +356,7 @@ void coherence_home_run(struct coherence *coherence, uint64_t number)
 void coherence_home_push(struct coherence *coherence, uint64_t number, unsigned node)
 {
     struct coherence_page *page = coherence_table_find(coherence, number);
-    if (page == NULL || !home_owns(page) || page->queue != 0 || coherence->frozen || (page->flags & PAGE_FOREIGN) ||
+    if (page == NULL || !home_owns(page) || page->queue != 0 || coherence->frozen || home_guards(coherence, page) ||
         !(coherence->nodes & NODE_BIT(node)) || coherence_job_concerns(coherence, number))
         return;
     struct coherence_request request = {

@@ -41,8 +41,7 @@ enum coherence_page_flags {
     PAGE_MIGRATORY = 8, /* home: who reads it writes it next, so a reader gets it modified */
     PAGE_PROBED = 16,   /* home: migratory, but the last reader got it shared, to see whether it writes */
     PAGE_PUSHED = 32,   /* home: the holder was granted it unasked, and may have asked for it meanwhile */
-    PAGE_FOREIGN =
-        64, /* home: another process may be about to write to home's copy: to be sealed before it is granted */
+    PAGE_FOREIGN = 64,  /* home: another process writes to it: to be sealed before it is granted */
 };
 
 /* One page as this node sees it; at home that is the directory entry and home's own copy in one. */
