@@ -151,8 +151,10 @@ static int seconds_parse(const char *where, const char *value, unsigned *millise
     return 0;
 }
 
-static int stats_parse(struct span_options *options, const char *value)
+static int stats_parse(struct span_options *options, const char *where, const char *value, char *why)
 {
+    if (value && !value[0])
+        return value_bad(why, where, value, "yes, no, or the name of a file");
     options->stats_file = NULL;
     if (!value || flag_parse(value, &options->stats)) {
         options->stats = value ? options->stats : true;
@@ -214,7 +216,7 @@ int option_apply(struct span_options *options, const struct option_row *row, con
     case OPTION_PLACE:
         return place_parse(options, where, value, why);
     case OPTION_STATS:
-        return stats_parse(options, value);
+        return stats_parse(options, where, value, why);
     case OPTION_PATH:
         *(const char **)field = path_absolute(value);
         return *(const char **)field ? 0 : -ENOMEM;

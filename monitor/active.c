@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -27,6 +28,8 @@
 #include "runtime/channel.h"
 #include "runtime/pager.h"
 #include "syscall/table.h"
+
+#define REFUSE_MS 5000
 
 static bool is_peer;
 static _Atomic uint64_t threads_run, migrations_in, migrations_out;
@@ -246,6 +249,14 @@ void active_fault(struct thread *thread, const siginfo_t *info, struct frame_uco
     frame_goes_home(thread, context, WIRE_REASON_FAULT);
 }
 
+#define INT_80_BYTES 2u
+
+void active_call_32(struct thread *thread, struct frame_ucontext *context)
+{
+    context->g[REG_RIP] -= INT_80_BYTES; /* made again at home */
+    frame_goes_home(thread, context, WIRE_REASON_FAULT);
+}
+
 /* ---- the runtime process of a peer
  * ------------------------------------------------------------------------------------ */
 
@@ -330,7 +341,27 @@ static int thread_make(struct channel *channel)
     thread_register(thread);
     long result = thread_clone(thread, CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM,
                                NULL, NULL, thread_begin);
-    return result < 0 ? (int)result : 0;
+    if (result >= 0)
+        return 0;
+    thread_unregister(thread);
+    atomic_store(&thread->kernel_alive, 0);
+    thread_release(thread);
+    return (int)result;
+}
+
+/*
+ * Says no to a thread on a new channel. What home sends must be read before the end: a connection that is closed with
+ * bytes unread loses the answer as well.
+ */
+static void thread_refuse(struct channel *channel)
+{
+    static char frame_bytes[CONTEXT_BYTES_MAX]; /* one thread admits */
+    struct wire_frame frame;
+    if (channel_wait(channel, NULL, REFUSE_MS) == 1 &&
+        channel_receive(channel, &frame, frame_bytes, sizeof frame_bytes) >= 0 &&
+        channel_send(channel, WIRE_THREAD_REFUSED, NULL, 0) >= 0)
+        channel_wait(channel, NULL, REFUSE_MS);
+    channel_close(channel);
 }
 
 static int64_t clock_difference(clockid_t clock, uint64_t home_ns)
@@ -344,15 +375,22 @@ static int64_t clock_difference(clockid_t clock, uint64_t home_ns)
     return difference > -50000000 && difference < 50000000 ? 0 : difference;
 }
 
+/* Tells home whether this process has all that it needs; `why` not. The exit code. */
+static int ready_send(struct channel *engine, const char *why)
+{
+    struct wire_ready ready = {.magic = WIRE_MAGIC, .status = why ? WIRE_REFUSED : WIRE_OK};
+    snprintf(ready.message, sizeof ready.message, "%s", why ? why : "");
+    int result = channel_send_bytes(engine, &ready, sizeof ready);
+    return why || result < 0 ? SPAN_EXIT_FAILURE : 0;
+}
+
 int peer_run(struct channel *engine, int thread_socket, const struct wire_hello *hello)
 {
     char why[WIRE_MESSAGE_BYTES];
     is_peer = true;
     span_verbose_set(hello->verbose);
-    if (!thread_initialise(why)) {
-        span_warn("peer: %s", why);
-        return SPAN_EXIT_FAILURE;
-    }
+    if (!thread_initialise(why))
+        return ready_send(engine, why);
     clock_initialise(clock_difference(CLOCK_MONOTONIC, hello->monotonic_ns),
                      clock_difference(CLOCK_BOOTTIME, hello->boottime_ns),
                      clock_difference(CLOCK_REALTIME, hello->realtime_ns));
@@ -360,14 +398,15 @@ int peer_run(struct channel *engine, int thread_socket, const struct wire_hello 
     mirror_initialise();
     idle_initialise();
     struct pager_configuration configuration = {.node = hello->node, .callbacks = &callbacks};
-    if (pager_start(&configuration, why) < 0 || pager_add_node(HOME_NODE, engine) < 0) {
-        span_warn("peer: %s", why);
-        return SPAN_EXIT_FAILURE;
-    }
-    if (peer_filter_install() < 0) {
-        span_warn("peer: cannot install the system call filter");
-        return SPAN_EXIT_FAILURE;
-    }
+    if (pager_start(&configuration, why) < 0)
+        return ready_send(engine, why);
+    if (peer_filter_install() < 0)
+        return ready_send(engine, "the filter of system calls cannot be installed");
+    int status = ready_send(engine, NULL);
+    if (status != 0)
+        return status;
+    status = pager_add_node(HOME_NODE, engine);
+    SPAN_ASSERT(status == 0);
     for (;;) {
         int fd, result = peer_receive_thread(thread_socket, true, &fd);
         if (result == -EINTR)
@@ -377,13 +416,10 @@ int peer_run(struct channel *engine, int thread_socket, const struct wire_hello 
         if (result != 1)
             break;
         struct channel *channel;
-        result = channel_accept(fd, peer_key, 5000, &channel, why);
-        if (result == 0)
-            result = thread_make(channel);
-        else
-            span_warn("peer: %s", why);
-        if (result < 0)
-            peer_end_error("cannot start a thread", result);
+        if (channel_accept(fd, peer_key, 5000, &channel, why) != 0)
+            span_warn("peer: %s", why); /* home finds the connection ended */
+        else if (thread_make(channel) != 0)
+            thread_refuse(channel);
     }
     /* The agent or home closed the way for new threads; the engine loop ends the process when home goes. */
     for (;;)

@@ -27,6 +27,8 @@ _Noreturn void active_go_home(struct thread *thread, const struct registers *reg
 
 /* Signal context: a fault in the program, and SIGNAL_INTERRUPT in the program. */
 void active_fault(struct thread *thread, const siginfo_t *info, struct frame_ucontext *context);
+/* The same for int 0x80: home makes the call. */
+void active_call_32(struct thread *thread, struct frame_ucontext *context);
 void active_interrupted(struct thread *thread, struct frame_ucontext *context);
 
 #endif

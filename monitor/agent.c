@@ -370,6 +370,9 @@ static void sessions_kill(int signal)
 static void sessions_end(void)
 {
     is_ending = true;
+    if (session_count > 0)
+        say("told to end, and with it %u session%s: the programs of home end too", session_count,
+            session_count == 1 ? "" : "s");
     sessions_kill(SIGTERM);
     int64_t deadline = now_ms() + TERMINATE_MS;
     struct pollfd pollfd = {.fd = signal_fd, .events = POLLIN};

@@ -7,6 +7,7 @@
 #include "monitor/session.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdarg.h>
@@ -32,6 +33,7 @@
 #include "monitor/thread.h"
 #include "monitor/view.h"
 #include "runtime/channel.h"
+#include "runtime/descriptor.h"
 #include "runtime/pager.h"
 #include "runtime/userfault.h"
 
@@ -60,8 +62,9 @@ static uint64_t avoid_until_ns[NODES_MAX], avoid_ns[NODES_MAX];
 static pthread_mutex_t statistics_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static pthread_mutex_t use_lock = PTHREAD_MUTEX_INITIALIZER;
-static _Atomic bool in_use;
-static _Atomic bool ending; /* peers have been told to go */
+static _Atomic bool use_tried, in_use;
+static _Atomic uint64_t usable = UINT64_MAX; /* nodes that threads may go to: a bit each, home's always */
+static _Atomic bool ending;                  /* peers have been told to go */
 
 static pthread_mutex_t pool_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct pooled *pool[NODES_MAX];
@@ -205,9 +208,10 @@ static void peers_probe(void)
         memset(node, 0, sizeof *node);
         snprintf(node->name, sizeof node->name, "%s", configuration.peers[i]);
         if (peer_greet(node_count, WIRE_KIND_PROBE, &channel, &welcome, why) < 0) {
+            /* Many reasons come with a remedy of their own. */
+            const char *remedy = why[0] && why[strlen(why) - 1] == ')' ? "" : " (start spand there, or --best-effort)";
             if (!configuration.best_effort)
-                span_fatal("node %s: %s (start spand there, or go on without it with --best-effort)",
-                           configuration.peers[i], why);
+                span_fatal("node %s: %s%s", configuration.peers[i], why, remedy);
             span_warn("node %s: %s; going on without it", configuration.peers[i], why);
             continue;
         }
@@ -217,12 +221,28 @@ static void peers_probe(void)
     }
 }
 
+/* Before the program has run for hours. */
+static void file_check(const char *what, const char *path, const char *option)
+{
+    if (!path[0] || configuration.executed)
+        return;
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0666);
+    if (fd < 0 && errno == ENXIO)
+        return; /* a pipe that nobody reads yet */
+    if (fd < 0)
+        span_fatal("%s cannot be written to %s: %s (choose another file with %s=FILE)", what, path, strerror(errno),
+                   option);
+    close(fd);
+}
+
 void session_prepare(const struct session_configuration *wanted)
 {
     char why[WIRE_MESSAGE_BYTES];
     configuration = *wanted;
     start_ns = clock_ns(CLOCK_MONOTONIC);
     span_verbose_set(configuration.verbose);
+    file_check("statistics", configuration.statistics_file, "--stats");
+    file_check("a trace", configuration.trace_file, "--trace");
     fdguard_initialise();
     if (configuration.statistics || configuration.verbose)
         span_stderr_keep(fdguard_move(dup(STDERR_FILENO)));
@@ -274,7 +294,7 @@ int session_processor(unsigned number)
 
 void session_pin_home(void)
 {
-    if (session_shared() && configuration.pin)
+    if (session_shared() && configuration.pin && (session_distributed() || !atomic_load(&use_tried)))
         sched_setaffinity(0, sizeof nodes[HOME_NODE].cpus, &nodes[HOME_NODE].cpus);
 }
 
@@ -307,76 +327,132 @@ static void on_node_lost(unsigned node, size_t pages_lost)
 
 static const struct pager_callbacks callbacks = {.node_lost = on_node_lost};
 
-static bool peer_connect(unsigned node)
+static void peer_unusable(unsigned node, const char *why)
+{
+    span_warn("node %u (%s) cannot be brought into use: %s; going on without it", node, nodes[node].name, why);
+}
+
+/* A channel to the peer for its engine; NULL, and the user has been told why, when there is none. */
+static struct channel *peer_connect(unsigned node)
 {
     char why[WIRE_MESSAGE_BYTES] = "";
     struct channel *engine = NULL;
-    int result;
-    if (nodes[node].local) {
-        result = session_local_start(&nodes[node], node, &engine, why);
-    } else {
-        struct wire_welcome welcome;
-        result = peer_greet(node, WIRE_KIND_SESSION, &engine, &welcome, why);
-    }
+    struct wire_welcome welcome;
+    int result = nodes[node].local ? session_local_start(&nodes[node], node, &engine, why)
+                                   : peer_greet(node, WIRE_KIND_SESSION, &engine, &welcome, why);
     if (result == 0)
-        result = pager_add_node(node, engine);
-    if (result < 0) {
-        span_warn("node %s: %s", nodes[node].name, why[0] ? why : strerror(-result));
-        return false;
-    }
-    span_verbose("node %u (%s) is in use", node, nodes[node].name);
-    return true;
+        return engine;
+    peer_unusable(node, why[0] ? why : strerror(-result));
+    return NULL;
 }
 
-static bool use_now(void)
+static bool peer_ready(unsigned node, struct channel *engine)
 {
-    char why[WIRE_MESSAGE_BYTES];
+    struct wire_ready ready;
+    int result = channel_receive_bytes(engine, &ready, sizeof ready, configuration.timeout_ms);
+    if (result == 0 && ready.magic == WIRE_MAGIC && ready.status == WIRE_OK)
+        return true;
+    ready.message[WIRE_MESSAGE_BYTES - 1] = 0;
+    peer_unusable(node, result == -EPIPE ? "the connection ended" : result < 0 ? strerror(-result) : ready.message);
+    return false;
+}
+
+/* The peer has got neither a thread nor a page of the program yet. */
+static void peer_dismiss(unsigned node, struct channel *engine)
+{
+    channel_send(engine, WIRE_QUIT, NULL, 0);
+    channel_close(engine);
+    if (nodes[node].local)
+        descriptor_close(nodes[node].thread_socket);
+}
+
+/* The program's memory under userfaultfd, and the engine that answers for it. */
+static bool engine_start(void)
+{
+    char why[WIRE_MESSAGE_BYTES] = "";
     struct pager_configuration pager = {.node = HOME_NODE, .callbacks = &callbacks, .fd_floor = (int)fdguard_floor()};
-    /* Peers on this machine are copies of this process: make them while it has no engine yet. */
-    struct channel *engines[NODES_MAX] = {NULL};
-    unsigned started = 1;
-    space_copy_prevent();
-    while (started < node_count &&
-           (!nodes[started].local || session_local_start(&nodes[started], started, &engines[started], why) == 0))
-        started++;
-    space_copy_allow();
-    if (started < node_count) {
-        span_warn("node %s: %s", nodes[started].name, why);
-        return false;
-    }
     if (configuration.trace_file[0] && pager_trace_start() < 0)
         span_warn("no memory to record a trace in: there will be none");
     if (pager_start(&pager, why) < 0) {
-        span_warn("%s", why);
+        span_warn("%s; going on with one node", why);
         return false;
     }
-    for (unsigned node = 1; node < node_count; node++)
-        if (nodes[node].local ? pager_add_node(node, engines[node]) < 0 : !peer_connect(node))
-            return false;
     int result = space_distribute();
-    if (result < 0) {
-        span_warn("cannot put the program's memory under userfaultfd: %s", strerror(-result));
-        return false;
+    if (result < 0)
+        span_warn("cannot put the program's memory under userfaultfd: %s; going on with one node", strerror(-result));
+    return result == 0;
+}
+
+/* The nodes that are in use then, a bit each. All that can fail comes before the first of them gets anything. */
+static uint64_t use_now(void)
+{
+    struct channel *engines[NODES_MAX] = {NULL};
+    uint64_t connected = 0;
+    /* Peers on this machine are copies of this process: make them while it has no engine yet. */
+    space_copy_prevent();
+    for (unsigned node = 1; node < node_count; node++)
+        if (nodes[node].local)
+            engines[node] = peer_connect(node);
+    space_copy_allow();
+    for (unsigned node = 1; node < node_count; node++)
+        if (!nodes[node].local)
+            engines[node] = peer_connect(node);
+    for (unsigned node = 1; node < node_count; node++) {
+        if (engines[node] == NULL)
+            continue;
+        if (peer_ready(node, engines[node])) {
+            connected |= 1ull << node;
+            continue;
+        }
+        peer_dismiss(node, engines[node]);
+        engines[node] = NULL;
     }
+    bool started = connected != 0 && engine_start();
+    for (unsigned node = 1; node < node_count; node++) {
+        if (engines[node] == NULL)
+            continue;
+        if (started) {
+            int result = pager_add_node(node, engines[node]);
+            SPAN_ASSERT(result == 0);
+            span_verbose("node %u (%s) is in use", node, nodes[node].name);
+        } else {
+            peer_dismiss(node, engines[node]);
+        }
+    }
+    return started ? connected | 1ull << HOME_NODE : 1ull << HOME_NODE;
+}
+
+static bool thread_unpin(struct thread *thread, void *unused)
+{
+    (void)unused;
+    sched_setaffinity(thread->tid, sizeof processors_allowed, &processors_allowed);
     return true;
 }
 
-bool session_use_peers(void)
+uint64_t session_nodes_usable(void)
+{
+    return atomic_load(&usable);
+}
+
+bool session_use(unsigned node)
 {
     if (!session_shared())
-        return false;
-    if (atomic_load(&in_use))
-        return true;
-    pthread_mutex_lock(&use_lock);
-    if (!atomic_load(&in_use)) {
-        if (!use_now())
-            span_fatal("cannot bring the peers into use");
-        atomic_store(&in_use, true);
-        if (configuration.balance)
-            balance_start();
+        return node == HOME_NODE;
+    if (!atomic_load(&use_tried)) {
+        pthread_mutex_lock(&use_lock);
+        if (!atomic_load(&use_tried)) {
+            uint64_t used = use_now();
+            atomic_store(&usable, used);
+            atomic_store(&in_use, used != 1ull << HOME_NODE);
+            atomic_store(&use_tried, true);
+            if (!session_distributed())
+                thread_each(thread_unpin, NULL);
+            else if (configuration.balance)
+                balance_start();
+        }
+        pthread_mutex_unlock(&use_lock);
     }
-    pthread_mutex_unlock(&use_lock);
-    return true;
+    return atomic_load(&usable) >> node & 1;
 }
 
 bool session_use_hold(void)
@@ -456,9 +532,9 @@ static unsigned place_pack(uint64_t allowed)
 unsigned session_place_thread(uint64_t allowed)
 {
     unsigned node = HOME_NODE;
-    SPAN_ASSERT(allowed != 0);
+    allowed &= session_nodes_usable();
     pthread_mutex_lock(&place_lock);
-    if (!session_shared())
+    if (!session_shared() || allowed == 0)
         node = HOME_NODE;
     else if (configuration.place == SESSION_SPREAD)
         node = place_spread(allowed);
@@ -467,9 +543,10 @@ unsigned session_place_thread(uint64_t allowed)
     threads_on[node]++;
     threads_placed[node]++;
     pthread_mutex_unlock(&place_lock);
-    if (node != HOME_NODE)
-        session_use_peers();
-    return node;
+    if (node == HOME_NODE || session_use(node))
+        return node;
+    session_thread_moved(node, HOME_NODE);
+    return HOME_NODE;
 }
 
 void session_avoid(unsigned node)
@@ -582,6 +659,7 @@ void session_fork_child(void)
     unsigned processors = (unsigned)CPU_COUNT(&processors_allowed);
     view_initialise(1, &processors);
     atomic_store(&in_use, false);
+    atomic_store(&use_tried, false);
     pthread_mutex_init(&place_lock, NULL);
     pthread_mutex_init(&use_lock, NULL);
     pthread_mutex_init(&pool_lock, NULL);

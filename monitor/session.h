@@ -55,9 +55,11 @@ void session_thread_moved(unsigned from, unsigned to);
 void session_pin_home(void);
 /* Gives the calling thread back what it could use before: for a process that leaves the session, or executes. */
 void session_unpin(void);
-/* Brings the peers into use if they are not: connects, starts the pager, registers memory. False with a line on stderr.
- */
-bool session_use_peers(void);
+/* Brings the peers into use if they are not: connects, starts the pager, registers memory. False when `node` is none
+ * that a thread can go to: the user has been told why, and the program goes on without it. */
+bool session_use(unsigned node);
+/* The nodes that a thread can go to, a bit each, as far as has been tried. */
+uint64_t session_nodes_usable(void);
 /* A call that the kernel refuses (-EINVAL) to a process with several threads: without our own, where the program has
  * one and peers are not in use. */
 long session_call_alone(uint64_t number, const uint64_t a[6]);

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -60,6 +61,39 @@ static int tcp_pair(int pair[2], char why[WIRE_MESSAGE_BYTES])
     return -ECONNABORTED;
 }
 
+/* The smallest of `fds` that is `from` or more; ~0u: none. */
+static unsigned next_of(const int *fds, int count, unsigned from)
+{
+    unsigned next = ~0u;
+    for (int i = 0; i < count; i++)
+        if (fds[i] >= (int)from && (unsigned)fds[i] < next)
+            next = (unsigned)fds[i];
+    return next;
+}
+
+/* Closes all descriptors but standard error and `keep`, which become 3, 4, ...; -1 stays -1. */
+static void descriptors_keep(int *keep, int count)
+{
+    for (unsigned from = 3, next = 0; next != ~0u; from = next + 1) {
+        next = next_of(keep, count, from);
+        if (next > from)
+            syscall(SYS_close_range, from, next - 1, 0);
+    }
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+    for (int i = 0; i < count; i++)
+        keep[i] = keep[i] < 0 ? -1 : fcntl(keep[i], F_DUPFD_CLOEXEC, 3 + count);
+    for (int i = 0; i < count; i++)
+        keep[i] = keep[i] < 0 ? -1 : dup3(keep[i], 3 + i, O_CLOEXEC);
+    syscall(SYS_close_range, 3 + count, ~0u, 0);
+    close(0);
+    int null = open("/dev/null", O_RDWR);
+    dup2(null, 1);
+}
+
 static _Noreturn void peer_begin(const struct session_node *node, unsigned number, int engine_fd, int thread_socket)
 {
     char why[WIRE_MESSAGE_BYTES];
@@ -77,18 +111,9 @@ static _Noreturn void peer_begin(const struct session_node *node, unsigned numbe
             syscall(SYS_rt_sigaction, signal, &plain, NULL, sizeof plain.mask);
     }
     /* Only the two ends, userfaultfd's device and the way to tell the user are kept. */
-    int null = open("/dev/null", O_RDWR);
-    dup2(null, 0);
-    dup2(null, 1);
     int keep[] = {engine_fd, thread_socket, userfault_device()};
     const int count = sizeof keep / sizeof keep[0];
-    for (int i = 0; i < count; i++)
-        keep[i] = fcntl(keep[i], F_DUPFD_CLOEXEC, 3 + count);
-    for (int i = 0; i < count; i++) {
-        close(3 + i);
-        keep[i] = keep[i] < 0 ? -1 : dup3(keep[i], 3 + i, O_CLOEXEC);
-    }
-    syscall(SYS_close_range, 3 + count, ~0u, 0);
+    descriptors_keep(keep, count);
     userfault_device_is(keep[2]);
     munmap((void *)SPAN_ZONE_START, SPAN_ZONE_END - SPAN_ZONE_START);
     sched_setaffinity(0, sizeof node->cpus, &node->cpus);
@@ -137,8 +162,14 @@ int session_local_start(struct session_node *node, unsigned number, struct chann
         snprintf(why, WIRE_MESSAGE_BYTES, "fork: %s", strerror(error));
         return -error;
     }
+    int own = fdguard_move(pair[0]);
     node->thread_socket = fdguard_move(sockets[0]);
-    return channel_accept(fdguard_move(pair[0]), NULL, 1000, engine, why);
+    if (own < 0 || node->thread_socket < 0) {
+        descriptor_close(own < 0 ? node->thread_socket : own);
+        snprintf(why, WIRE_MESSAGE_BYTES, "no descriptor is left for it (raise ulimit -n)");
+        return -EMFILE;
+    }
+    return channel_accept(own, NULL, 1000, engine, why);
 }
 
 int session_local_thread(struct session_node *node, struct channel **channel, char why[WIRE_MESSAGE_BYTES])

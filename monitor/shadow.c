@@ -203,6 +203,16 @@ static void start_send(struct thread *thread)
         thread_set_mask(thread->mask & ~SIGNALS_OURS);
 }
 
+/* The context is what was sent: it has not run there. */
+static _Noreturn void refused(struct thread *thread)
+{
+    thread_block_signals();
+    channel_close(thread->channel);
+    thread->channel = NULL;
+    span_verbose("node %u can make no thread for thread %d: it stays on this node", thread->node, thread->tid);
+    stay_home(thread);
+}
+
 _Noreturn void shadow_run(struct thread *thread, const struct wire_context *context)
 {
     if (context != thread->context)
@@ -221,6 +231,8 @@ _Noreturn void shadow_run(struct thread *thread, const struct wire_context *cont
             thread_block_signals();
             channel_back(thread);
             process_exit_thread(thread, (int)call.arguments[0]);
+        } else if (frame.type == WIRE_THREAD_REFUSED && frame.bytes == 0) {
+            refused(thread);
         } else if (frame.type == WIRE_THREAD_RETURN) {
             came_home(thread, frame.bytes);
             start_send(thread);
@@ -239,7 +251,7 @@ static void depart(void *argument)
     struct thread *thread = argument;
     thread_block_signals();
     int target = atomic_exchange(&thread->target, -1);
-    if (target > 0 && session_use_peers()) {
+    if (target > 0 && session_use((unsigned)target)) {
         session_thread_moved(HOME_NODE, (unsigned)target);
         thread->node = (unsigned)target;
         shadow_run(thread, thread->context);
@@ -308,8 +320,8 @@ int shadow_migrate(pid_t tid, unsigned node)
     struct migrate_request request = {.tid = tid, .node = node};
     if (node >= session_node_count())
         return -EINVAL;
-    if (node != HOME_NODE && !session_use_peers())
-        return -EIO;
+    if (node != HOME_NODE && !session_use(node))
+        return -ENETUNREACH;
     for (int i = 0; i < MIGRATE_TRIES_MAX; i++) {
         request.result = request.asked ? 0 : -ESRCH; /* it may have ended meanwhile */
         thread_each(migrate_one, &request);
@@ -325,8 +337,8 @@ static bool follow_one(struct thread *thread, void *argument)
     pid_t tid = *(pid_t *)argument;
     if (thread->tid != tid)
         return true;
-    uint64_t nodes = view_affinity_nodes(tid);
-    if (nodes >> thread->node & 1)
+    uint64_t nodes = view_affinity_nodes(tid) & session_nodes_usable();
+    if (nodes == 0 || nodes >> thread->node & 1)
         return false;
     atomic_store(&thread->target, __builtin_ctzll(nodes));
     atomic_fetch_or(&thread->pending, PENDING_MOVE);

@@ -14,6 +14,7 @@
 
 #include "monitor/active.h"
 #include "monitor/calls.h"
+#include "monitor/calls_32.h"
 #include "monitor/clock.h"
 #include "monitor/damage.h"
 #include "monitor/fatal.h"
@@ -121,12 +122,9 @@ bool signal_dispatch(int signal, const siginfo_t *info, struct frame_ucontext *c
 {
     if (signal != SIGSYS || info->si_code != SIGINFO_USER_DISPATCH)
         return false;
-    if (info->si_arch != ARCH_X86_64) {
-        context->g[REG_RAX] = (uint64_t)-ENOSYS; /* int 0x80: the 32-bit table is not ours */
-        return true;
-    }
     uint64_t after = context->g[REG_RIP];
-    if (in_monitor || (after < SPAN_ZONE_END && patching_wanted() && site_hit(after - 2)))
+    if (info->si_arch != ARCH_X86_64 || in_monitor ||
+        (after < SPAN_ZONE_END && patching_wanted() && site_hit(after - 2)))
         return false;
     dispatch(context);
     return true;
@@ -140,9 +138,18 @@ static void monitor_call(struct frame_ucontext *context)
     context->g[REG_RAX] = result == -1 ? (uint64_t)-errno : (uint64_t)result;
 }
 
-static void dispatch_slow(struct frame_ucontext *context, bool in_monitor)
+static void dispatch_slow(struct thread *thread, const siginfo_t *info, struct frame_ucontext *context, bool in_monitor)
 {
     uint64_t site = context->g[REG_RIP] - 2;
+    if (info->si_arch != ARCH_X86_64) { /* int 0x80 */
+        if (in_monitor)
+            context->g[REG_RAX] = (uint64_t)-ENOSYS;
+        else if (active_is_peer())
+            active_call_32(thread, context);
+        else
+            call_32_caught(thread, context);
+        return;
+    }
     if (in_monitor) {
         monitor_call(context);
         return;
@@ -368,7 +375,7 @@ void signal_handle(int signal, siginfo_t *info, struct frame_ucontext *context, 
     struct thread *thread = thread_self();
     const uint64_t faults = active_is_peer() ? SIGNALS_FAULTS : SIGNALS_SYNCHRONOUS;
     if (signal == SIGSYS && info->si_code == SIGINFO_USER_DISPATCH)
-        dispatch_slow(context, in_monitor);
+        dispatch_slow(thread, info, context, in_monitor);
     else if (interrupt_is_ours(signal, info))
         interrupted(thread, context, in_monitor);
     else if (faults & SIGNAL_BIT(signal))

@@ -33,12 +33,18 @@ static bool as_json;
 static _Noreturn void fail(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static _Noreturn void fail(int status, const char *format, ...)
 {
+    char text[512];
     va_list list;
     va_start(list, format);
-    fputs("spanctl: ", stderr);
-    vfprintf(stderr, format, list);
+    vsnprintf(text, sizeof text, format, list);
     va_end(list);
-    fputc('\n', stderr);
+    fprintf(stderr, "spanctl: %s\n", text);
+    if (as_json) {
+        json_t *object = json_pack("{s:s}", "error", text);
+        json_dumpf(object, stdout, JSON_COMPACT);
+        putchar('\n');
+        fflush(stdout);
+    }
     exit(status);
 }
 
@@ -146,6 +152,8 @@ static json_t *session_request(pid_t pid, const char *request)
     }
     if (result == -ENOENT || result == -ECONNREFUSED)
         fail(EXIT_REFUSED, "process %d has no session (spanctl list shows those there are)", (int)pid);
+    if (result == -EACCES)
+        fail(EXIT_REFUSED, "process %d belongs to another user (use spanctl as that user, or as root)", (int)pid);
     if (result == -ETIMEDOUT)
         fail(EXIT_REFUSED, "the session of process %d does not answer", (int)pid);
     if (result < 0)

@@ -198,9 +198,9 @@ int main(int argc, char **argv)
     int fd = channel_listen(arguments.listen, name, why);
     if (fd < 0)
         fail("%s", why);
-    fprintf(stderr, "spand: listening on %s\n", name);
     if (arguments.port_file)
         port_file_write(arguments.port_file, strrchr(name, ':') + 1);
+    fprintf(stderr, "spand: listening on %s\n", name);
 
     struct agent_configuration configuration = {
         .listen_fd = fd, .key = key, .sessions_max = arguments.sessions_max, .verbose = arguments.verbose};

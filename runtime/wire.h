@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #define WIRE_MAGIC   0x4e415053u /* "SPAN" */
-#define WIRE_VERSION 3u
+#define WIRE_VERSION 4u
 #define WIRE_PORT    7171
 
 #define NODES_MAX 64 /* a sharer set is one 64-bit word */
@@ -91,6 +91,14 @@ struct wire_welcome {
     char message[WIRE_MESSAGE_BYTES]; /* why not, for the user; empty when status is WIRE_OK */
 };
 
+/* The runtime process of a session, once it has all it needs: the last before frames. */
+struct wire_ready {
+    uint32_t magic;
+    uint16_t status; /* WIRE_OK or WIRE_REFUSED */
+    uint16_t reserved;
+    char message[WIRE_MESSAGE_BYTES]; /* as in a welcome */
+};
+
 /* ---- frames ------------------------------------------------------------------------------------------------------ */
 
 struct wire_frame {
@@ -129,6 +137,7 @@ enum wire_type {
     WIRE_MAPPING_REQUEST = 51, /* payload struct wire_fault */
     WIRE_THREAD_RETURN = 52,   /* payload struct wire_context: the thread comes home */
     WIRE_THREAD_EXIT = 53,     /* payload struct wire_call: exit(2) */
+    WIRE_THREAD_REFUSED = 54,  /* the first answer on a new channel: no thread can be made here for it */
 };
 
 /* ---- engine channel -----------------------------------------------------------------------------------------------
