@@ -23,6 +23,7 @@ const struct option_row option_table[] = {
     {"place", OPTION_PLACE, SOURCE_ANY, FIELD(place), 0},
     {"no-patch", OPTION_FLAG, SOURCE_ANY, FIELD(no_patch), 0},
     {"no-balance", OPTION_FLAG, SOURCE_ANY, FIELD(no_balance), 0},
+    {"no-ahead", OPTION_FLAG, SOURCE_ANY, FIELD(no_ahead), 0},
     {"no-follow", OPTION_FLAG, SOURCE_ANY, FIELD(no_follow), 0},
     {"stats", OPTION_STATS, SOURCE_ANY, FIELD(stats), 0},
     {"verbose", OPTION_FLAG, SOURCE_ANY, FIELD(verbose), 0},
@@ -32,6 +33,7 @@ const struct option_row option_table[] = {
     {"timeout", OPTION_SECONDS, SOURCE_ANY, FIELD(timeout_ms), 0},
     {"coproc", OPTION_COPROC, SOURCE_ANY, FIELD(coproc), 0},
     {"trace", OPTION_PATH, SOURCE_ANY, FIELD(trace), 0},
+    {"compress", OPTION_COMPRESS, SOURCE_ANY, FIELD(compress), 0},
     /* ld.so's */
     {"library-path", OPTION_TEXT, SOURCE_VARIABLE, FIELD(library_path), 0},
     {"preload", OPTION_TEXT, SOURCE_VARIABLE, FIELD(preload), 0},
@@ -51,10 +53,12 @@ const struct option_row option_table[] = {
     {"version", OPTION_MODE, SOURCE_COMMAND, 0, SPAN_SHOW_VERSION},
 };
 const size_t option_table_count = sizeof option_table / sizeof option_table[0];
-#define OURS 15 /* rows above "ld.so's" */
+#define OURS 17 /* rows above "ld.so's" */
 
 static const char *const place_names[] = {"spread", "pack", "home"};
 #define PLACE_COUNT (sizeof place_names / sizeof place_names[0])
+static const char *const compress_names[] = {"auto", "always", "never"}; /* enum wire_compress */
+#define COMPRESS_COUNT (sizeof compress_names / sizeof compress_names[0])
 
 static int value_bad(char *why, const char *where, const char *value, const char *wanted)
 {
@@ -188,6 +192,17 @@ static int coproc_parse(struct span_options *options, const char *where, const c
     return value_bad(why, where, value, "off, strict, asif or trace");
 }
 
+static int compress_parse(struct span_options *options, const char *where, const char *value, char *why)
+{
+    for (size_t i = 0; i < COMPRESS_COUNT; i++) {
+        if (!strcmp(value, compress_names[i])) {
+            options->compress = (enum wire_compress)i;
+            return 0;
+        }
+    }
+    return value_bad(why, where, value, "auto, always or never");
+}
+
 static int text_store(const char **field, const char *value)
 {
     *field = value ? strdup(value) : NULL;
@@ -215,6 +230,8 @@ int option_apply(struct span_options *options, const struct option_row *row, con
         return nodes_parse(options, where, value, why);
     case OPTION_PLACE:
         return place_parse(options, where, value, why);
+    case OPTION_COMPRESS:
+        return compress_parse(options, where, value, why);
     case OPTION_STATS:
         return stats_parse(options, where, value, why);
     case OPTION_PATH:
@@ -377,6 +394,10 @@ static void writer_value(struct writer *writer, const struct span_options *optio
     case OPTION_PLACE:
         writer_text(writer, "=");
         writer_text(writer, place_names[options->place]);
+        break;
+    case OPTION_COMPRESS:
+        writer_text(writer, "=");
+        writer_text(writer, compress_names[options->compress]);
         break;
     default:
         writer_text(writer, "=");

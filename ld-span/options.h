@@ -49,7 +49,7 @@ struct span_options {
     const char *executed; /* from a session's execve: the file, exactly so; the arguments begin with argv[0] */
 
     /* ours */
-    bool no_pin, no_patch, no_follow, no_balance, verbose, best_effort, insecure;
+    bool no_pin, no_patch, no_follow, no_balance, no_ahead, verbose, best_effort, insecure;
     bool stats;
     const char *stats_file;                /* absolute; NULL with `stats`: standard error */
     const char *trace;                     /* absolute */
@@ -59,8 +59,9 @@ struct span_options {
     unsigned node_count;                   /* elements of node_addresses */
     const char *node_addresses[NODES_MAX]; /* "host[:port]" or "[v6][:port]" */
     enum span_place place;
-    const char *coproc;  /* mode of coprocessor streams, one of the layer's; NULL: as "off" */
-    unsigned timeout_ms; /* for reaching the peers */
+    enum wire_compress compress; /* of pages on their way to other machines */
+    const char *coproc;          /* mode of coprocessor streams, one of the layer's; NULL: as "off" */
+    unsigned timeout_ms;         /* for reaching the peers */
 
     uint64_t given; /* which of our options were given by any source, for options_serialize; rows of
                        the option table */

@@ -12,6 +12,7 @@ enum option_kind {
     OPTION_SECONDS, /* unsigned milliseconds */
     OPTION_NODES,
     OPTION_PLACE,
+    OPTION_COMPRESS,
     OPTION_STATS,
     OPTION_PATH, /* const char *, made absolute */
     OPTION_TEXT, /* const char * */

@@ -42,6 +42,8 @@ void monitor_prepare(const struct span_options *options)
     configuration.place = options->place == PLACE_PACK   ? SESSION_PACK
                           : options->place == PLACE_HOME ? SESSION_HOME
                                                          : SESSION_SPREAD;
+    configuration.compress = options->compress;
+    configuration.no_ahead = options->no_ahead;
     configuration.pin = !options->no_pin;
     configuration.patch = !options->no_patch;
     configuration.follow = !options->no_follow;

@@ -97,6 +97,10 @@ static void loop(void *argument)
     thread->restart = 0;
     atomic_store(&thread->pending, 0);
     __atomic_store_n(&thread->number, thread->context->thread, __ATOMIC_RELEASE);
+    if (thread->processors != thread->context->processors) {
+        thread->processors = thread->context->processors;
+        clock_bind(thread->tid, thread->processors);
+    }
     context_arrived(thread);
     context_want(thread->context);
     context_resume(thread, thread->context);
@@ -394,10 +398,15 @@ int peer_run(struct channel *engine, int thread_socket, const struct wire_hello 
     clock_initialise(clock_difference(CLOCK_MONOTONIC, hello->monotonic_ns),
                      clock_difference(CLOCK_BOOTTIME, hello->boottime_ns),
                      clock_difference(CLOCK_REALTIME, hello->realtime_ns));
+    if (hello->processor_count)
+        clock_processors(hello->processor_first, hello->processor_count);
     signal_initialise(true);
     mirror_initialise();
     idle_initialise();
-    struct pager_configuration configuration = {.node = hello->node, .callbacks = &callbacks};
+    struct pager_configuration configuration = {.node = hello->node,
+                                                .compress = hello->compress,
+                                                .no_ahead = (hello->flags & WIRE_HELLO_NO_AHEAD) != 0,
+                                                .callbacks = &callbacks};
     if (pager_start(&configuration, why) < 0)
         return ready_send(engine, why);
     if (peer_filter_install() < 0)

@@ -167,11 +167,16 @@ void clock_initialise(int64_t monotonic_offset_ns, int64_t boottime_offset_ns, i
 
 /* ---- processors ---------------------------------------------------------------------------- */
 
+static uint64_t processors_here[PROCESSORS_MAX / 64]; /* the kernel's, of this node */
+static unsigned processor_first;
+
 void clock_processors(unsigned first, unsigned count)
 {
     functions_choose();
-    uint64_t mask[PROCESSORS_MAX / 64] = {0};
-    long bytes = syscall(SYS_sched_getaffinity, 0, sizeof mask, mask);
+    uint64_t *mask = processors_here;
+    memset(mask, 0, sizeof processors_here);
+    processor_first = first;
+    long bytes = syscall(SYS_sched_getaffinity, 0, sizeof processors_here, mask);
     bool same = bytes > 0 && first == 0;
     unsigned rank = 0;
     for (unsigned i = 0; i < PROCESSORS_MAX; i++) {
@@ -182,6 +187,17 @@ void clock_processors(unsigned first, unsigned count)
     }
     clock_state.processors_known = true;
     functions.getcpu = same && kernel.getcpu != NULL ? kernel.getcpu : (void *)clock_entry_getcpu;
+}
+
+void clock_bind(pid_t tid, uint64_t processors)
+{
+    uint64_t mask[PROCESSORS_MAX / 64] = {0}, any = 0;
+    for (unsigned i = 0; i < PROCESSORS_MAX; i++) {
+        unsigned index = clock_state.processors[i] - processor_first;
+        if (processors_here[i / 64] >> i % 64 & 1 && index < 64 && processors >> index & 1)
+            any |= mask[i / 64] |= 1ull << i % 64;
+    }
+    syscall(SYS_sched_setaffinity, tid, sizeof mask, any ? mask : processors_here);
 }
 
 void clock_getcpu(unsigned *processor, unsigned *numa_node)

@@ -12,6 +12,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /*
  * Where the session's vDSO jumps, for struct thread. Called by the program: its stack and FS base,
@@ -40,6 +41,9 @@ void clock_initialise(int64_t monotonic_offset_ns, int64_t boottime_offset_ns, i
  * it asks home each time.
  */
 void clock_processors(unsigned first, unsigned count);
+/* Binds a thread of this process to those of the node's processors whose bits are set, bit 0 for `first`; to all of
+ * them when there is no such. */
+void clock_bind(pid_t tid, uint64_t processors);
 /* The session's number of the processor that the caller runs on, and its NUMA node; for the system
  * call. */
 void clock_getcpu(unsigned *processor, unsigned *numa_node);

@@ -136,6 +136,12 @@ void session_hello(struct wire_hello *hello, unsigned node)
     hello->node = (uint16_t)node;
     hello->node_count = (uint16_t)node_count;
     hello->verbose = configuration.verbose;
+    hello->compress = (uint8_t)configuration.compress;
+    hello->flags = configuration.no_ahead ? WIRE_HELLO_NO_AHEAD : 0;
+    hello->processor_first = (uint16_t)view_processor_first(node);
+    hello->processor_count = (uint16_t)nodes[node].cpu_count;
+    if (nodes[node].local && configuration.compress == WIRE_COMPRESS_AUTO)
+        hello->compress = WIRE_COMPRESS_NEVER;
     hello->pid = (uint32_t)getpid();
     wire_cpu_probe(&hello->cpu);
     snprintf(hello->program, sizeof hello->program, "%s", configuration.program);
@@ -276,8 +282,8 @@ void session_prepare(const struct session_configuration *wanted)
     for (unsigned i = 0; i < node_count; i++)
         cpus[i] = nodes[i].cpu_count;
     view_initialise(node_count, cpus);
-    clock_processors(view_processor_first(HOME_NODE), nodes[HOME_NODE].cpu_count);
     session_pin_home();
+    clock_processors(view_processor_first(HOME_NODE), nodes[HOME_NODE].cpu_count);
 }
 
 int session_processor(unsigned number)
@@ -370,7 +376,12 @@ static void peer_dismiss(unsigned node, struct channel *engine)
 static bool engine_start(void)
 {
     char why[WIRE_MESSAGE_BYTES] = "";
-    struct pager_configuration pager = {.node = HOME_NODE, .callbacks = &callbacks, .fd_floor = (int)fdguard_floor()};
+    struct pager_configuration pager = {.node = HOME_NODE,
+                                        .compress = configuration.compress,
+                                        .no_ahead = configuration.no_ahead,
+                                        .nodes_here = (1ull << configuration.local) - 1,
+                                        .callbacks = &callbacks,
+                                        .fd_floor = (int)fdguard_floor()};
     if (configuration.trace_file[0] && pager_trace_start() < 0)
         span_warn("no memory to record a trace in: there will be none");
     if (pager_start(&pager, why) < 0) {
@@ -441,6 +452,7 @@ bool session_use(unsigned node)
     if (!atomic_load(&use_tried)) {
         pthread_mutex_lock(&use_lock);
         if (!atomic_load(&use_tried)) {
+            session_pin_home(); /* the monitor's own threads, which inherit it */
             uint64_t used = use_now();
             atomic_store(&usable, used);
             atomic_store(&in_use, used != 1ull << HOME_NODE);
@@ -449,6 +461,8 @@ bool session_use(unsigned node)
                 thread_each(thread_unpin, NULL);
             else if (configuration.balance)
                 balance_start();
+            if (session_distributed())
+                clock_bind(0, thread_self()->processors);
         }
         pthread_mutex_unlock(&use_lock);
     }

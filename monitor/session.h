@@ -24,6 +24,8 @@ struct session_configuration {
     unsigned peer_count; /* machines in `peers`, besides home */
     char peers[NODES_MAX][SESSION_ADDRESS_BYTES];
     enum session_place place;
+    enum wire_compress compress;
+    bool no_ahead; /* no page is asked for before it is touched */
     bool pin, patch, follow, balance, best_effort, insecure, verbose;
     bool executed; /* by a program of a session, not by the user */
     bool statistics;

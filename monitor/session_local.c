@@ -18,13 +18,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "monitor/clock.h"
 #include "monitor/fatal.h"
 #include "monitor/fdguard.h"
 #include "monitor/peer.h"
 #include "monitor/session_private.h"
 #include "monitor/thread.h"
-#include "monitor/view.h"
 #include "runtime/channel.h"
 #include "runtime/descriptor.h"
 #include "runtime/heap.h"
@@ -117,7 +115,6 @@ static _Noreturn void peer_begin(const struct session_node *node, unsigned numbe
     userfault_device_is(keep[2]);
     munmap((void *)SPAN_ZONE_START, SPAN_ZONE_END - SPAN_ZONE_START);
     sched_setaffinity(0, sizeof node->cpus, &node->cpus);
-    clock_processors(view_processor_first(number), node->cpu_count);
     prctl(PR_SET_NAME, "span-peer", 0, 0, 0);
     int ignored = chdir("/");
     (void)ignored;

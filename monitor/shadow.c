@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "monitor/calls.h"
+#include "monitor/clock.h"
 #include "monitor/context.h"
 #include "monitor/fatal.h"
 #include "monitor/patching.h"
@@ -197,6 +198,7 @@ static void start_send(struct thread *thread)
     atomic_store(&thread->activity, THREAD_SHADOWS);
     uint64_t addresses[PAGER_WANT_MAX];
     unsigned count = context_carry(thread, addresses);
+    thread->context->processors = thread->processors_sent = view_affinity_processors(thread->tid, thread->node);
     message_send(thread, WIRE_THREAD_START, thread->context, sizeof *thread->context + thread->context->xsave_bytes);
     pager_move(addresses, count, thread->node); /* while the other side wakes up */
     if (!atomic_load(&thread->pending))
@@ -337,10 +339,17 @@ static bool follow_one(struct thread *thread, void *argument)
     pid_t tid = *(pid_t *)argument;
     if (thread->tid != tid)
         return true;
+    uint64_t here = view_affinity_processors(tid, HOME_NODE);
+    if (thread->processors != here) {
+        thread->processors = here;
+        clock_bind(tid, here);
+    }
     uint64_t nodes = view_affinity_nodes(tid) & session_nodes_usable();
-    if (nodes == 0 || nodes >> thread->node & 1)
+    bool stays = nodes == 0 || nodes >> thread->node & 1;
+    if (stays && (thread->node == HOME_NODE || view_affinity_processors(tid, thread->node) == thread->processors_sent))
         return false;
-    atomic_store(&thread->target, __builtin_ctzll(nodes));
+    atomic_store(&thread->target,
+                 stays ? (int)thread->node : __builtin_ctzll(nodes)); /* perhaps home, and back again */
     atomic_fetch_or(&thread->pending, PENDING_MOVE);
     if (thread->node != HOME_NODE)
         pager_interrupt(thread->node, thread->number);

@@ -87,10 +87,10 @@ static const struct {
     const char *name;
     unsigned offset;
 } members[] = {
-    MEMBER(cpu_user_us), MEMBER(cpu_system_us),   MEMBER(program_us),     MEMBER(idle_us),        MEMBER(threads_run),
-    MEMBER(faults_read), MEMBER(faults_write),    MEMBER(faults_upgrade), MEMBER(pages_in),       MEMBER(pages_out),
-    MEMBER(pages_zero),  MEMBER(pages_file),      MEMBER(recalls),        MEMBER(bytes_in),       MEMBER(bytes_out),
-    MEMBER(calls_local), MEMBER(calls_forwarded), MEMBER(migrations_in),  MEMBER(migrations_out),
+    MEMBER(cpu_user_us), MEMBER(cpu_system_us), MEMBER(program_us),      MEMBER(idle_us),       MEMBER(threads_run),
+    MEMBER(faults_read), MEMBER(faults_write),  MEMBER(faults_upgrade),  MEMBER(pages_in),      MEMBER(pages_out),
+    MEMBER(pages_zero),  MEMBER(pages_file),    MEMBER(recalls),         MEMBER(bytes_in),      MEMBER(bytes_out),
+    MEMBER(bytes_saved), MEMBER(calls_local),   MEMBER(calls_forwarded), MEMBER(migrations_in), MEMBER(migrations_out),
 };
 
 static json_t *node_pack(const struct statistics_session *session, unsigned index)
@@ -216,6 +216,7 @@ static const struct table_row rows[] = {
     COUNTER(NULL, "recalled", UNIT_COUNT, recalls),
     COUNTER("network", "bytes in", UNIT_BYTES, bytes_in),
     COUNTER(NULL, "bytes out", UNIT_BYTES, bytes_out),
+    COUNTER(NULL, "saved by packing", UNIT_BYTES, bytes_saved),
     COUNTER("calls", "carried out here", UNIT_COUNT, calls_local),
     COUNTER(NULL, "sent home", UNIT_COUNT, calls_forwarded),
     {NULL, "50 % within", UNIT_CALL, 50},

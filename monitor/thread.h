@@ -95,6 +95,8 @@ struct thread {
     struct wire_result forward_result;
     uint64_t fault_address; /* peer: of the last question about a mapping, and how often in a row */
     unsigned fault_repeats;
+    uint64_t processors;           /* of this node that its kernel thread is bound to, 0: all; see wire_context */
+    uint64_t processors_sent;      /* home: and where its active half went */
     struct wire_carried carried;   /* what came with it */
     uint32_t arrived;              /* when: pager_recent_now */
     long entries_bytes;            /* home: of directory entries that stand in the program's buffer, for this call */

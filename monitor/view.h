@@ -54,13 +54,16 @@ bool view_exe_of(const char *path, char *exe, size_t size);
 /*
  * sched_getaffinity(2) and sched_setaffinity(2) as the kernel has them, for a machine with the
  * session's processors. `pid` is 0 for the caller, a thread of this process, or any other, which is
- * the kernel's. What a thread asks for is recorded and not given to the kernel: the monitor's own
- * threads would inherit it. Size and mask count in bytes.
+ * the kernel's. What a thread asks for is recorded; whoever runs it gives it to its kernel. Size and mask count in
+ * bytes.
  */
 long view_sched_getaffinity(pid_t pid, size_t size, void *mask);
 long view_sched_setaffinity(pid_t pid, size_t size, const void *mask);
 /* The nodes that have processors that the thread may use, as bits; never 0. */
 uint64_t view_affinity_nodes(pid_t tid);
+/* Of the node's processors those that the thread has asked for, bit 0 for the node's first; 0: all, or more than there
+ * are bits. */
+uint64_t view_affinity_processors(pid_t tid, unsigned node);
 /* A thread inherits what its maker asked for, before it asks for something itself: what it asks for waits from
  * view_thread_begin to view_thread_created (`tid` negative: there is none). What is recorded of a thread that has ended
  * is forgotten. */

@@ -138,6 +138,19 @@ uint64_t view_affinity_nodes(pid_t tid)
     return nodes != 0 ? nodes : UINT64_MAX;
 }
 
+uint64_t view_affinity_processors(pid_t tid, unsigned node)
+{
+    uint64_t processors = 0;
+    unsigned first = view.first[node], count = view.first[node + 1] - first;
+    pthread_mutex_lock(&lock);
+    const struct record *record = *record_slot(tid);
+    for (unsigned i = 0; record != NULL && count <= 64 && i < count; i++)
+        if (record->mask[(first + i) / 64] >> (first + i) % 64 & 1)
+            processors |= 1ull << i;
+    pthread_mutex_unlock(&lock);
+    return count < 64 && processors == (1ull << count) - 1 ? 0 : processors;
+}
+
 static void record_forget(pid_t tid)
 {
     struct record **slot = record_slot(tid), *record = *slot;

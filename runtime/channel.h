@@ -45,6 +45,15 @@ int channel_listen(const char *address, char name[64], char why[WIRE_MESSAGE_BYT
 void channel_close(struct channel *channel); /* NULL is fine */
 int channel_fd(const struct channel *channel);
 
+/* What TCP knows of the connection. */
+struct channel_link {
+    uint64_t acknowledged;  /* bytes so far */
+    uint32_t unsent;        /* bytes that wait in the kernel to be sent for the first time */
+    uint32_t round_trip_us; /* smoothed */
+};
+/* 0 or a negative errno: it is not TCP, or the kernel does not tell. Any thread. */
+int channel_link(const struct channel *channel, struct channel_link *link);
+
 /* Sends one whole frame (header made here) and its payload in one write where possible. Blocks; takes the send lock. */
 int channel_send(struct channel *channel, enum wire_type type, const struct iovec *payload, int count);
 /*
@@ -86,8 +95,9 @@ enum channel_quick channel_quick_exchange(struct channel *channel, enum wire_typ
 /* Queues a frame and tries to send what is queued. -ENOBUFS when more than 64 MiB wait (the peer has stopped reading).
  */
 int channel_queue(struct channel *channel, enum wire_type type, const struct iovec *payload, int count);
-/* Queues a frame and leaves the sending to channel_flush, so that several frames cost one system call. */
-int channel_stage(struct channel *channel, enum wire_type type, const struct iovec *payload, int count);
+/* Queues a frame and leaves the sending to channel_flush, so that several frames cost one system call. `flags` are
+ * WIRE_FRAME_*. */
+int channel_stage(struct channel *channel, enum wire_type type, uint16_t flags, const struct iovec *payload, int count);
 /* Sends what is queued as far as possible: 1 all gone, 0 some left (poll for POLLOUT), negative errno. */
 int channel_flush(struct channel *channel);
 /* 1 and a frame, valid until the next call; 0 nothing complete yet; -EPIPE. */

@@ -214,13 +214,14 @@ int channel_queue(struct channel *channel, enum wire_type type, const struct iov
     return error < 0 ? error : 0;
 }
 
-int channel_stage(struct channel *channel, enum wire_type type, const struct iovec *payload, int count)
+int channel_stage(struct channel *channel, enum wire_type type, uint16_t flags, const struct iovec *payload, int count)
 {
     struct wire_frame frame;
     struct iovec pieces[CHANNEL_IOVECS_MAX];
     long size = frame_assemble(&frame, type, payload, count, pieces);
     if (size < 0)
         return (int)size;
+    frame.flags = flags;
     lock_acquire(&channel->send_lock);
     int error = channel->send_error;
     if (!error)

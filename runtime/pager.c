@@ -95,11 +95,17 @@ void pager_send(struct pager *pager, unsigned node, enum wire_type type, const v
         {.iov_base = (void *)data, .iov_len = data_bytes},
     };
     int count = data_bytes != 0 ? 2 : head_bytes != 0 ? 1 : 0;
-    int result = channel_stage(to->channel, type, parts, count);
+    const void *packed;
+    size_t packed_bytes = data_bytes != 0 ? pager_pack(pager, node, head, head_bytes, data, data_bytes, &packed) : 0;
+    if (packed_bytes != 0) {
+        parts[0] = (struct iovec){.iov_base = (void *)packed, .iov_len = packed_bytes};
+        count = 1;
+    }
+    int result = channel_stage(to->channel, type, packed_bytes != 0 ? WIRE_FRAME_PACKED : 0, parts, count);
     if (result < 0)
         to->error = result;
     to->unsent = true;
-    pager->bytes_out += sizeof(struct wire_frame) + head_bytes + data_bytes;
+    pager->bytes_out += sizeof(struct wire_frame) + (packed_bytes != 0 ? packed_bytes : head_bytes + data_bytes);
 }
 
 static void operation_send(void *context, unsigned node, enum wire_type type, const struct wire_page *message,
@@ -486,7 +492,9 @@ static bool loop_channel(struct pager *pager, unsigned number)
         if (frame.type != WIRE_PAGE_GRANT)
             installs_settle(pager);
         pager->installs_later = !home && frame.type == WIRE_PAGE_GRANT;
-        result = home ? loop_frame_home(pager, number, &frame, payload) : loop_frame_peer(pager, &frame, payload);
+        result = pager_unpack(pager, &frame, &payload);
+        if (result == 0)
+            result = home ? loop_frame_home(pager, number, &frame, payload) : loop_frame_peer(pager, &frame, payload);
         if (result < 0) {
             pager_warn("node %u: frame of type %u with %u bytes makes no sense: connection ended", number,
                        (unsigned)frame.type, frame.bytes);

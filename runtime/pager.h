@@ -34,6 +34,9 @@ struct pager_callbacks {
 
 struct pager_configuration {
     unsigned node;
+    enum wire_compress compress;
+    bool no_ahead;       /* asks for no page before it is touched */
+    uint64_t nodes_here; /* nodes on this machine, a bit each: nothing is packed for them by WIRE_COMPRESS_AUTO */
     const struct pager_callbacks *callbacks;
     int fd_floor;     /* descriptors are moved here or above; 0: as they come */
     uint64_t hold_ns; /* 0: default */

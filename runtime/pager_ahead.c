@@ -168,6 +168,8 @@ static bool ahead_wanted(const struct pager *pager, uint64_t page, bool write)
 void pager_ahead_after(struct pager *pager, const struct userfault_event *event)
 {
     bool home = pager->configuration.node == HOME_NODE;
+    if (pager->configuration.no_ahead)
+        return;
     if (home && event->missing && coherence_state(pager->coherence, event->page, NULL) == PAGE_MODIFIED)
         return; /* fresh memory */
     struct run *run = run_find(event);

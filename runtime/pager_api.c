@@ -90,6 +90,11 @@ int pager_start(const struct pager_configuration *configuration, char why[WIRE_M
         snprintf(why, WIRE_MESSAGE_BYTES, "no memory for the directory of pages");
         goto failed;
     }
+    error = pager_pack_open(&pager);
+    if (error != 0) {
+        snprintf(why, WIRE_MESSAGE_BYTES, "no memory to pack pages in");
+        goto failed;
+    }
     pthread_t thread;
     error = loop_create(&thread);
     if (error != 0) {
@@ -101,6 +106,7 @@ int pager_start(const struct pager_configuration *configuration, char why[WIRE_M
         plain_job(PAGER_JOB_GUARD);
     return 0;
 failed:
+    pager_pack_close(&pager);
     if (pager.coherence != NULL)
         coherence_destroy(pager.coherence);
     if (pager.queue.event >= 0)

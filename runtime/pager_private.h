@@ -254,8 +254,13 @@ struct pager_node {
     struct channel *channel; /* NULL: not in the session */
     bool ready;              /* frames may have come */
     bool unsent;             /* something may wait in the channel's queue */
-    bool quitting;           /* told to end: its channel may close without harm */
-    int error;               /* the connection is to be ended for this: negative errno */
+    struct pager_link {      /* pager_pack.c */
+        uint64_t rate;       /* bytes a second, 0: not known */
+        uint64_t looked_ns, acknowledged;
+        bool backlog;
+    } link;
+    bool quitting; /* told to end: its channel may close without harm */
+    int error;     /* the connection is to be ended for this: negative errno */
 };
 
 /* Times of faults that wait, by a hash of the page; a collision loses a sample, nothing else. */
@@ -287,8 +292,9 @@ struct pager {
      * many at once costs little more than removing one. */
     uint64_t discards[USERFAULT_DISCARDS_MAX];
     unsigned discard_count;
-    uint64_t pages_file, bytes_in, bytes_out;
+    uint64_t pages_file, bytes_in, bytes_out, bytes_saved;
     uint64_t fault_latency[WIRE_LATENCY_BUCKETS];
+    struct packer *packer; /* NULL: none could be made */
 };
 
 extern const struct coherence_operations pager_operations;
@@ -312,6 +318,18 @@ void pager_wait_active(struct pager *pager, uint64_t now_ns);
 bool pager_wait_spin(struct pager *pager, uint64_t now_ns);
 /* Sleeps until something is ready or due, and marks what is ready. */
 void pager_wait_sleep(struct pager *pager, uint64_t now_ns);
+
+/* ---- pager_pack.c: the loop only ------------------------------------------------------------- */
+
+/* 0 or -ENOMEM. */
+int pager_pack_open(struct pager *pager);
+void pager_pack_close(struct pager *pager);
+/* The payload of a frame to `node` with WIRE_FRAME_PACKED: its bytes, and where it is until the next call in `*out`. 0:
+ * it is not worth while. */
+size_t pager_pack(struct pager *pager, unsigned node, const void *head, size_t head_bytes, const void *data,
+                  size_t data_bytes, const void **out);
+/* Makes a frame that has come what it was before it was packed, until the next call. 0, -EPROTO, -ENOMEM. */
+int pager_unpack(struct pager *pager, struct wire_frame *frame, const void **payload);
 
 /* ---- pager_statistics.c ---------------------------------------------------------------------- */
 

@@ -28,6 +28,7 @@ void pager_statistics_fill(struct pager *pager, struct wire_statistics *statisti
     statistics->pages_file = pager->pages_file;
     statistics->bytes_in = pager->bytes_in;
     statistics->bytes_out = pager->bytes_out;
+    statistics->bytes_saved = pager->bytes_saved;
     memcpy(statistics->fault_latency, pager->fault_latency, sizeof statistics->fault_latency);
     if (pager->configuration.callbacks->statistics != NULL)
         pager->configuration.callbacks->statistics(statistics);

@@ -59,13 +59,25 @@ struct wire_cpu {
     uint32_t reserved;
 };
 
+/* When pages are packed before they are sent. */
+enum wire_compress {
+    WIRE_COMPRESS_AUTO, /* where the link is slower than packing */
+    WIRE_COMPRESS_ALWAYS,
+    WIRE_COMPRESS_NEVER,
+};
+
+#define WIRE_HELLO_NO_AHEAD 1u /* ask for no page before it is touched */
+
 struct wire_hello {
     uint32_t magic;
     uint16_t version;
     uint16_t node;       /* the number this peer has in the session, 1.. */
     uint16_t node_count; /* home included */
-    uint16_t verbose;
-    uint32_t pid;                                    /* of the program at home, for messages */
+    uint8_t verbose;
+    uint8_t compress;                          /* enum wire_compress, for what the peer sends */
+    uint16_t processor_first, processor_count; /* the session's numbers of the peer's processors; count 0: not known */
+    uint32_t pid;                              /* of the program at home, for messages */
+    uint32_t flags;                            /* WIRE_HELLO_* */
     uint64_t monotonic_ns, boottime_ns, realtime_ns; /* home's clocks when this was sent */
     struct wire_cpu cpu;
     char program[64]; /* for messages */
@@ -104,7 +116,16 @@ struct wire_ready {
 struct wire_frame {
     uint32_t bytes; /* of the payload that follows */
     uint16_t type;  /* enum wire_type */
-    uint16_t flags;
+    uint16_t flags; /* WIRE_FRAME_* */
+};
+
+/* On the engine channel: the payload is a struct wire_packed, the bytes that are plain, and the rest as a zstd frame.
+ */
+#define WIRE_FRAME_PACKED 1u
+
+struct wire_packed {
+    uint32_t bytes; /* of the payload once it is unpacked */
+    uint32_t plain; /* of these, as they are */
 };
 
 enum wire_type {
@@ -186,6 +207,7 @@ struct wire_statistics {
     uint64_t pages_in, pages_out, pages_zero, pages_file;
     uint64_t recalls;
     uint64_t bytes_in, bytes_out;
+    uint64_t bytes_saved; /* that did not go out, because pages were packed */
     uint64_t calls_local, calls_forwarded;
     uint64_t migrations_in, migrations_out;
     uint64_t fault_latency[WIRE_LATENCY_BUCKETS];
@@ -218,6 +240,7 @@ struct wire_context {
     uint64_t fault_address;           /* return for a fault: si_addr */
     int32_t fault_signal, fault_code; /* signal number and si_code */
     uint64_t fault_error, fault_trap; /* REG_ERR and REG_TRAPNO of the fault */
+    uint64_t processors; /* start: of the node's own, those that the thread may use, from the first on; 0: all */
     struct wire_carried carried;
 };
 #define WIRE_NO_CALL UINT64_MAX

@@ -231,7 +231,7 @@ START_TEST(test_quick_exchange_keeps_the_order)
     ck_assert_int_eq(channel_quick_exchange(peer, WIRE_CALL, payload, 64, WIRE_CALL_RESULT, got, 16),
                      CHANNEL_QUICK_REFUSED);
     ck_assert_int_eq(channel_receive(peer, &frame, got, sizeof got), 0);
-    ck_assert_int_eq(channel_stage(peer, WIRE_MAPPING, &part, 1), 0);
+    ck_assert_int_eq(channel_stage(peer, WIRE_MAPPING, 0, &part, 1), 0);
     ck_assert_int_eq(channel_quick_exchange(peer, WIRE_CALL, payload, 64, WIRE_CALL_RESULT, got, 16),
                      CHANNEL_QUICK_REFUSED);
     channel_close(home);

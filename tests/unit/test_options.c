@@ -154,6 +154,8 @@ START_TEST(bad_values)
     refused(PARSE(NULL, T("--local= 2"), T("p")), "--local");
     refused(PARSE(NULL, T("--local")), "needs a value");
     refused(PARSE(NULL, T("--place=far"), T("p")), "spread");
+    refused(PARSE(NULL, T("--compress=zip"), T("p")), "always");
+    refused(PARSE(NULL, T("--stats="), T("p")), "file");
     refused(PARSE(NULL, T("--timeout=never"), T("p")), "seconds");
     refused(PARSE(NULL, T("--timeout=-1"), T("p")), "seconds");
     refused(PARSE(NULL, T("--no-pin=maybe"), T("p")), "yes or no");
@@ -200,12 +202,12 @@ START_TEST(back_to_arguments)
     char *environment[] = {config_variable, T("SPAN_VERBOSE=1"), NULL};
     config_write("best-effort = yes\n");
     ck_assert_int_ge(PARSE(environment, T("--local=1"), T("--nodes"), T("a,b:1"), T("--stats=s.json"), T("--key=/k"),
-                           T("--place=pack"), T("--timeout=1.5"), T("--no-pin=no"), T("--coproc=asif"),
-                           T("--trace=t.txt"), T("--library-path=/x"), T("p")),
+                           T("--place=pack"), T("--compress=never"), T("--timeout=1.5"), T("--no-pin=no"),
+                           T("--coproc=asif"), T("--trace=t.txt"), T("--library-path=/x"), T("p")),
                      0);
     struct span_options before = options;
     size_t count = options_serialize(&options, out, sizeof out, argv + 1, 30);
-    ck_assert_uint_eq(count, 11);
+    ck_assert_uint_eq(count, 12);
     char *none[] = {T("SPAN_CONFIG=/dev/null"), NULL};
     ck_assert_int_eq(options_parse(&options, (int)count + 1, argv, none, true, why), (int)count + 1);
     ck_assert_uint_eq(options.given, before.given);
@@ -218,7 +220,8 @@ START_TEST(back_to_arguments)
     ck_assert_str_eq(options.trace, before.trace);
     ck_assert_int_eq(options.trace[0], '/');
     ck_assert_uint_eq(options.timeout_ms, 1500);
-    ck_assert(options.verbose && options.best_effort && !options.no_pin && options.place == PLACE_PACK);
+    ck_assert(options.verbose && options.best_effort && !options.no_pin && options.place == PLACE_PACK &&
+              options.compress == WIRE_COMPRESS_NEVER);
     ck_assert_ptr_null(options.library_path);
     /* Every capacity that is too small is told, and nothing is written behind it. */
     for (size_t capacity = 0; capacity < 200; capacity++) {

@@ -1,0 +1,80 @@
+/* A thread that is bound to one processor runs there, and nowhere else, from the moment the call returns; also when
+ * another thread binds it. */
+#include <pthread.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include "behaviour.h"
+
+enum { THREADS = 4, ROUNDS = 6, LOOKS = 200 };
+
+static void one(cpu_set_t *set, int cpu)
+{
+    CPU_ZERO(set);
+    CPU_SET(cpu, set);
+}
+
+static int nth(const cpu_set_t *set, int n)
+{
+    for (int cpu = 0;; cpu++)
+        if (CPU_ISSET(cpu, set) && n-- == 0)
+            return cpu;
+}
+
+static cpu_set_t allowed;
+static int count;
+
+static void *binds_itself(void *argument)
+{
+    int number = (int)(long)argument;
+    for (int round = 0; round < ROUNDS; round++) {
+        cpu_set_t wanted;
+        int cpu = nth(&allowed, (number + round) % count);
+        one(&wanted, cpu);
+        CHECK(sched_setaffinity(0, sizeof wanted, &wanted) == 0);
+        for (int look = 0; look < LOOKS; look++)
+            CHECK(sched_getcpu() == cpu);
+    }
+    return NULL;
+}
+
+static volatile int wanted_cpu = -1, told_cpu, over;
+
+static void *is_bound(void *unused)
+{
+    while (!over) {
+        int cpu = wanted_cpu;
+        if (cpu >= 0) {
+            for (int look = 0; look < LOOKS; look++)
+                CHECK(sched_getcpu() == cpu);
+            wanted_cpu = -1;
+        }
+        usleep(100);
+    }
+    return unused;
+}
+
+int main(void)
+{
+    pthread_t threads[THREADS], bound;
+    CHECK(sched_getaffinity(0, sizeof allowed, &allowed) == 0);
+    count = CPU_COUNT(&allowed);
+    for (long i = 0; i < THREADS; i++)
+        CHECK(pthread_create(&threads[i], NULL, binds_itself, (void *)i) == 0);
+    for (int i = 0; i < THREADS; i++)
+        CHECK(pthread_join(threads[i], NULL) == 0);
+    CHECK(pthread_create(&bound, NULL, is_bound, NULL) == 0);
+    for (int round = 0; round < ROUNDS; round++) {
+        cpu_set_t wanted;
+        int cpu = nth(&allowed, round % count);
+        one(&wanted, cpu);
+        CHECK(pthread_setaffinity_np(bound, sizeof wanted, &wanted) == 0);
+        wanted_cpu = cpu;
+        while (wanted_cpu >= 0)
+            usleep(100);
+    }
+    over = 1;
+    CHECK(pthread_join(bound, NULL) == 0);
+    puts("each where it was bound");
+    return 0;
+}
