@@ -173,6 +173,8 @@ static int operation_unprotect(void *context, uint64_t page)
 static int operation_install(void *context, uint64_t page, const void *data, bool writable)
 {
     struct pager *pager = context;
+    if (pager->configuration.node != HOME_NODE)
+        pager_ahead_came(page, data == NULL);
     if (pager->installs_later && data != NULL && pager->discard_count == 0) {
         pager_install_later(pager, page, data, writable);
         return 0;

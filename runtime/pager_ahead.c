@@ -41,6 +41,20 @@ struct run {
     bool learned; /* this pass asked for what an earlier one used, and is not confirmed yet */
 };
 
+#define BLOCKS          64u
+#define BLOCK_SHIFT     9u /* pages */
+#define BLOCK_DEPTH_MAX 6u
+
+/*
+ * Peers: memory that nobody has used yet, in whatever order it is touched. As long as what comes for a block of pages
+ * is zero, each fault asks for more pages around it, to write; contents that come are another node's, and end that.
+ */
+static struct block {
+    uint64_t number;
+    bool fresh;    /* what came last was zero */
+    uint8_t depth; /* 1 << depth pages, aligned, are asked for with the next fault */
+} blocks[BLOCKS];
+
 static struct pager_ranges memory;
 static struct run runs[RUNS];
 static struct fresh freshes[FRESH_STREAMS];
@@ -61,6 +75,7 @@ void pager_ahead_forget(void)
     memset(&memory, 0, sizeof memory);
     memset(runs, 0, sizeof runs);
     memset(freshes, 0, sizeof freshes);
+    memset(blocks, 0, sizeof blocks);
 }
 
 /* The window that ends where the fault is, grown; or a new one in place of the one that rested
@@ -165,6 +180,40 @@ static bool ahead_wanted(const struct pager *pager, uint64_t page, bool write)
     return write ? state != PAGE_MODIFIED : state == PAGE_LOST;
 }
 
+static struct block *block_of(uint64_t page)
+{
+    uint64_t number = page >> BLOCK_SHIFT;
+    struct block *block = &blocks[number % BLOCKS];
+    if (block->number != number)
+        *block = (struct block){.number = number};
+    return block;
+}
+
+void pager_ahead_came(uint64_t page, bool zero)
+{
+    struct block *block = block_of(page);
+    block->fresh = zero;
+    if (!zero)
+        block->depth = block->depth > 2 ? block->depth - 2 : 0;
+}
+
+/* A fault on memory that is mapped here up to `mapped_end`. */
+static void block_ask(struct pager *pager, uint64_t page, uint64_t mapped_end)
+{
+    struct block *block = block_of(page);
+    if (!block->fresh)
+        return;
+    uint64_t count = 1ull << block->depth, first = page & ~(count - 1), end = first + count;
+    if (block->depth < BLOCK_DEPTH_MAX)
+        block->depth++;
+    if (end > mapped_end)
+        end = mapped_end;
+    for (; first < end; first++)
+        if (first >= page || pager_ranges_end(&memory, first << PAGE_SHIFT) >> PAGE_SHIFT == mapped_end)
+            if (coherence_state(pager->coherence, first, NULL) == PAGE_LOST)
+                pager_fault(pager, first, true);
+}
+
 void pager_ahead_after(struct pager *pager, const struct userfault_event *event)
 {
     bool home = pager->configuration.node == HOME_NODE;
@@ -184,6 +233,8 @@ void pager_ahead_after(struct pager *pager, const struct userfault_event *event)
         uint64_t mapped_end = pager_ranges_end(&memory, event->page << PAGE_SHIFT) >> PAGE_SHIFT;
         if (end > mapped_end)
             end = mapped_end;
+        if (event->missing)
+            block_ask(pager, event->page, mapped_end);
     }
     for (; run->asked < end; run->asked++) {
         if (ahead_wanted(pager, run->asked, run->write))

@@ -204,6 +204,8 @@ void pager_ahead_forget(void);
 /* Loop: before and after the fault is given to coherence. */
 void pager_ahead_before(struct pager *pager, const struct userfault_event *event);
 void pager_ahead_after(struct pager *pager, const struct userfault_event *event);
+/* Peer, loop: a page has come, with contents or as zeros. */
+void pager_ahead_came(uint64_t page, bool zero);
 /* Loop: asks for a page that nobody waits for yet. */
 void pager_ahead_want(struct pager *pager, uint64_t page, bool write);
 

@@ -153,6 +153,9 @@ static struct channel *home_accept(void)
     return channel;
 }
 
+static enum wire_compress compress;
+static struct wire_statistics statistics[NODES_MAX]; /* of the last cluster, at its end */
+
 /* Runs `body` on both nodes; the peer ends when home says so. `raw`: the peer has a connection but
  * no pager. */
 static void cluster_run(void (*body)(void), bool raw)
@@ -169,7 +172,7 @@ static void cluster_run(void (*body)(void), bool raw)
         body();
         _exit(0);
     }
-    struct pager_configuration configuration = {.node = node, .callbacks = &callbacks};
+    struct pager_configuration configuration = {.node = node, .compress = compress, .callbacks = &callbacks};
     EXPECT(pager_start(&configuration, why) == 0);
     EXPECT(pager_running());
     region_map();
@@ -184,7 +187,6 @@ static void cluster_run(void (*body)(void), bool raw)
         _exit(5);
     }
     int status = 0;
-    static struct wire_statistics statistics[NODES_MAX];
     pager_statistics(statistics, true, TIMEOUT_MS);
     ck_assert_int_eq(waitpid(peer_pid, &status, 0), peer_pid);
     ck_assert_msg(control->failure[0] == 0, "%s", control->failure);
@@ -332,6 +334,42 @@ static void bulk_body(void)
 START_TEST(bulk_contents)
 {
     cluster_run(bulk_body, false);
+}
+END_TEST
+
+START_TEST(bulk_contents_packed)
+{
+    compress = WIRE_COMPRESS_ALWAYS;
+    cluster_run(bulk_body, false);
+    ck_assert_uint_gt(statistics[HOME_NODE].bytes_saved + statistics[PEER].bytes_saved, 0);
+}
+END_TEST
+
+/* Memory that nobody has used, in no order: more of it comes with each page, until somebody else's does. */
+#define FRESH_PAGES 1024u
+
+static void fresh_body(void)
+{
+    uint64_t *words = (uint64_t *)region;
+    const size_t page_words = PAGE_BYTES / sizeof *words;
+    for (unsigned step = 0; node == PEER && step < FRESH_PAGES; step++) {
+        uint64_t *word = words + step * 389u % FRESH_PAGES * page_words;
+        EXPECT(*word == 0);
+        *word = step + 1;
+    }
+    barrier_wait();
+    for (unsigned step = 0; node == HOME_NODE && step < FRESH_PAGES; step++)
+        EXPECT(words[step * 389u % FRESH_PAGES * page_words] == step + 1);
+}
+
+START_TEST(fresh_memory_comes_in_blocks)
+{
+    uint64_t faults = 0;
+    cluster_run(fresh_body, false);
+    for (unsigned i = 0; i < WIRE_LATENCY_BUCKETS; i++)
+        faults += statistics[PEER].fault_latency[i];
+    ck_assert_uint_lt(faults, FRESH_PAGES / 4);
+    ck_assert_uint_eq(statistics[PEER].pages_zero, FRESH_PAGES);
 }
 END_TEST
 
@@ -626,6 +664,8 @@ int main(void)
     tcase_add_test(tests, message_passing_litmus);
     tcase_add_test(tests, page_crossing_atomics);
     tcase_add_test(tests, bulk_contents);
+    tcase_add_test(tests, bulk_contents_packed);
+    tcase_add_test(tests, fresh_memory_comes_in_blocks);
     tcase_add_test(tests, kernel_accesses);
     tcase_add_test(tests, stack_that_bounces);
     tcase_add_test(tests, ranges_recalled_dropped_protected);
