@@ -72,6 +72,7 @@ static unsigned next_of(const int *fds, int count, unsigned from)
 /* Closes all descriptors but standard error and `keep`, which become 3, 4, ...; -1 stays -1. */
 static void descriptors_keep(int *keep, int count)
 {
+    bool error_is_kept = next_of(keep, count, 2) == 2; /* the program has closed its own */
     for (unsigned from = 3, next = 0; next != ~0u; from = next + 1) {
         next = next_of(keep, count, from);
         if (next > from)
@@ -90,6 +91,8 @@ static void descriptors_keep(int *keep, int count)
     close(0);
     int null = open("/dev/null", O_RDWR);
     dup2(null, 1);
+    if (error_is_kept)
+        dup2(null, 2);
 }
 
 static _Noreturn void peer_begin(const struct session_node *node, unsigned number, int engine_fd, int thread_socket)

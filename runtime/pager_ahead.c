@@ -208,10 +208,11 @@ static void block_ask(struct pager *pager, uint64_t page, uint64_t mapped_end)
         block->depth++;
     if (end > mapped_end)
         end = mapped_end;
-    for (; first < end; first++)
-        if (first >= page || pager_ranges_end(&memory, first << PAGE_SHIFT) >> PAGE_SHIFT == mapped_end)
-            if (coherence_state(pager->coherence, first, NULL) == PAGE_LOST)
-                pager_fault(pager, first, true);
+    for (; first < end; first++) {
+        bool mapped = first > page || pager_ranges_end(&memory, first << PAGE_SHIFT) >> PAGE_SHIFT == mapped_end;
+        if (first != page && mapped && coherence_state(pager->coherence, first, NULL) == PAGE_LOST)
+            pager_fault(pager, first, true);
+    }
 }
 
 void pager_ahead_after(struct pager *pager, const struct userfault_event *event)
