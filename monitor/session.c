@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -230,11 +231,13 @@ static void peers_probe(void)
 /* Before the program has run for hours. */
 static void file_check(const char *what, const char *path, const char *option)
 {
+    struct stat status;
     if (!path[0] || configuration.executed)
         return;
-    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0666);
-    if (fd < 0 && errno == ENXIO)
-        return; /* a pipe that nobody reads yet */
+    /* Opening and closing a pipe would be the end of it for who reads it. */
+    if (stat(path, &status) == 0 && !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode))
+        return;
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
     if (fd < 0)
         span_fatal("%s cannot be written to %s: %s (choose another file with %s=FILE)", what, path, strerror(errno),
                    option);

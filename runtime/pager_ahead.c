@@ -47,7 +47,8 @@ struct run {
 
 /*
  * Peers: memory that nobody has used yet, in whatever order it is touched. As long as what comes for a block of pages
- * is zero, each fault asks for more pages around it, to write; contents that come are another node's, and end that.
+ * is zero, each fault asks for more pages around it, for what it wants itself: home gives memory that is nobody's to a
+ * reader alone as well, and lets readers share what others read. Contents that come are another node's, and end that.
  */
 static struct block {
     uint64_t number;
@@ -198,7 +199,7 @@ void pager_ahead_came(uint64_t page, bool zero)
 }
 
 /* A fault on memory that is mapped here up to `mapped_end`. */
-static void block_ask(struct pager *pager, uint64_t page, uint64_t mapped_end)
+static void block_ask(struct pager *pager, uint64_t page, bool write, uint64_t mapped_end)
 {
     struct block *block = block_of(page);
     if (!block->fresh)
@@ -211,7 +212,7 @@ static void block_ask(struct pager *pager, uint64_t page, uint64_t mapped_end)
     for (; first < end; first++) {
         bool mapped = first > page || pager_ranges_end(&memory, first << PAGE_SHIFT) >> PAGE_SHIFT == mapped_end;
         if (first != page && mapped && coherence_state(pager->coherence, first, NULL) == PAGE_LOST)
-            pager_fault(pager, first, true);
+            pager_fault(pager, first, write);
     }
 }
 
@@ -235,7 +236,7 @@ void pager_ahead_after(struct pager *pager, const struct userfault_event *event)
         if (end > mapped_end)
             end = mapped_end;
         if (event->missing)
-            block_ask(pager, event->page, mapped_end);
+            block_ask(pager, event->page, event->write, mapped_end);
     }
     for (; run->asked < end; run->asked++) {
         if (ahead_wanted(pager, run->asked, run->write))
