@@ -487,11 +487,13 @@ void call_pending(struct registers *registers)
         shadow_depart_call(thread, registers);
 }
 
-uint64_t call_restart_address(uint64_t return_address)
+uint64_t call_restart_address(uint64_t return_address, bool *by_int_80)
 {
-    uint8_t bytes[2];
+    uint8_t bytes[2] = {0};
     return_address = patch_translate_return(return_address);
-    if (user_copy(bytes, (const void *)(return_address - 2), 2) == 0 && bytes[0] == 0x0f && bytes[1] == 0x05)
+    int fault = user_copy(bytes, (const void *)(return_address - 2), 2);
+    *by_int_80 = fault == 0 && bytes[0] == 0xcd && bytes[1] == 0x80;
+    if (*by_int_80 || (fault == 0 && bytes[0] == 0x0f && bytes[1] == 0x05))
         return return_address - 2;
     return return_address - PATCH_STUB_PREAMBLE;
 }

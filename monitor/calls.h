@@ -31,8 +31,8 @@ void call_set_home(struct thread *thread);
 /* The class table of a peer. */
 const uint8_t *call_classes_peer(void);
 
-/* Where the program makes the call again whose return address is given. */
-uint64_t call_restart_address(uint64_t return_address);
+/* Where the program makes the call again whose return address is given, and whether as a 32-bit call. */
+uint64_t call_restart_address(uint64_t return_address, bool *by_int_80);
 
 /* Calls seen by the monitor on this node, for statistics. */
 void call_counters(uint64_t *local, uint64_t *forwarded, uint64_t latency[WIRE_LATENCY_BUCKETS]);

@@ -11,9 +11,8 @@
 #include "monitor/context.h"
 #include "monitor/fatal.h"
 #include "monitor/shadow.h"
+#include "monitor/signal.h"
 #include "syscall/table_32.h"
-
-#define INT_80_BYTES 2u
 
 /* On the monitor's stack, signals blocked; the context stands behind the instruction. */
 static void carry_out(void *argument)
@@ -34,16 +33,15 @@ static void carry_out(void *argument)
     } else {
         span_verbose("call %lu by int 0x80 is refused: it has no counterpart among the 64-bit calls", asked);
     }
-    context_capture(thread, registers);
-    uint64_t *gregs = thread->context->gregs;
-    if (!RESULT_IS_RESTART(result)) {
-        gregs[REG_RAX] = (uint64_t)result;
-    } else if (result == RESULT_RESTART_NOINT || !(atomic_load(&thread->pending) & PENDING_SIGNAL)) {
-        gregs[REG_RAX] = asked;
-        gregs[REG_RIP] -= INT_80_BYTES;
-    } else {
-        gregs[REG_RAX] = (uint64_t)-EINTR;
+    registers->g[REG_RAX] = (uint64_t)result;
+    if (RESULT_IS_RESTART(result)) {
+        thread->restart = result;
+        thread->restart_call = asked;
+        if (!(atomic_load(&thread->pending) & PENDING_SIGNAL) || !signal_deliver(thread, registers))
+            signal_restart(thread, registers);
+        thread_block_signals();
     }
+    context_capture(thread, registers);
     shadow_resume(thread);
 }
 

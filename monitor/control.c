@@ -314,14 +314,15 @@ void control_stop(void)
     unlink(control.path);
 }
 
-void control_end(void)
+bool control_end(void)
 {
     if (control.owner == 0 || control.owner != getpid())
-        return;
+        return false;
     control_stop();
     shutdown(control.listener, SHUT_RDWR); /* the thread finds nobody to wait for */
     pthread_join(control.thread, NULL);
     descriptor_close(control.listener);
+    return true;
 }
 
 void control_forget(void)

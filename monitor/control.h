@@ -9,6 +9,7 @@
 #ifndef MONITOR_CONTROL_H
 #define MONITOR_CONTROL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -31,8 +32,8 @@ struct control_operations {
 int control_start(const struct control_operations *operations, int (*fd_move)(int fd));
 /* Removes the socket. Any thread; nothing when there is none. */
 void control_stop(void);
-/* The same, and the thread has ended when this returns. */
-void control_end(void);
+/* The same, and the thread has ended when this returns; false: there was none. */
+bool control_end(void);
 /* In the child of a fork: the socket is the parent's. */
 void control_forget(void);
 

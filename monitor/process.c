@@ -35,6 +35,7 @@
 struct process process_first = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 #define SIGNAL_MAX 64
+#define ROOM_TRIES 20 /* of a millisecond */
 
 /* glibc's, as its own fork uses them: opening a stream takes the lock on their list. */
 extern void _IO_list_lock(void);
@@ -287,6 +288,14 @@ static long clone_process(struct thread *thread, struct registers *registers, ui
     return result;
 }
 
+static long clone_either(struct thread *thread, struct registers *registers, uint64_t flags, uint64_t stack,
+                         uint64_t parent_tid, uint64_t child_tid, uint64_t tls)
+{
+    if (flags & CLONE_VM)
+        return clone_thread(thread, registers, flags, stack, parent_tid, child_tid, tls);
+    return clone_process(thread, registers, flags, stack, parent_tid, child_tid, tls);
+}
+
 long process_clone(struct thread *thread, struct registers *registers, uint64_t flags, uint64_t stack,
                    uint64_t parent_tid, uint64_t child_tid, uint64_t tls)
 {
@@ -294,9 +303,14 @@ long process_clone(struct thread *thread, struct registers *registers, uint64_t 
         return -EINVAL;
     if ((flags & CLONE_SIGHAND) && !(flags & CLONE_VM))
         return -EINVAL;
-    if (flags & CLONE_VM)
-        return clone_thread(thread, registers, flags, stack, parent_tid, child_tid, tls);
-    return clone_process(thread, registers, flags, stack, parent_tid, child_tid, tls);
+    long result = clone_either(thread, registers, flags, stack, parent_tid, child_tid, tls);
+    bool room = result == -EAGAIN && session_make_room();
+    /* The kernel counts a thread for a moment longer than its end can be waited for. */
+    for (int tries = 0; room && result == -EAGAIN && tries < ROOM_TRIES; tries++) {
+        usleep(1000);
+        result = clone_either(thread, registers, flags, stack, parent_tid, child_tid, tls);
+    }
+    return result;
 }
 
 long process_clone3(struct thread *thread, struct registers *registers, uint64_t arguments, uint64_t size)

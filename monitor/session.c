@@ -39,6 +39,7 @@
 #include "runtime/userfault.h"
 
 #define AVOID_FIRST_NS 2000000000u
+#define END_WAIT_MS    1000
 
 struct pooled {
     struct channel *channel;
@@ -95,6 +96,11 @@ bool session_shared(void)
 bool session_distributed(void)
 {
     return atomic_load(&in_use);
+}
+
+bool session_alone(void)
+{
+    return session_shared() && atomic_load(&use_tried) && !session_distributed();
 }
 
 /* ---- before the program -------------------------------------------------------------------------------------------
@@ -371,8 +377,10 @@ static void peer_dismiss(unsigned node, struct channel *engine)
 {
     channel_send(engine, WIRE_QUIT, NULL, 0);
     channel_close(engine);
-    if (nodes[node].local)
-        descriptor_close(nodes[node].thread_socket);
+    if (!nodes[node].local)
+        return;
+    descriptor_close(nodes[node].thread_socket);
+    session_local_wait(&nodes[node], 1000);
 }
 
 /* The program's memory under userfaultfd, and the engine that answers for it. */
@@ -440,7 +448,19 @@ static bool thread_unpin(struct thread *thread, void *unused)
 {
     (void)unused;
     sched_setaffinity(thread->tid, sizeof processors_allowed, &processors_allowed);
+    view_affinity_bind(thread->tid);
     return true;
+}
+
+/* Home gets the processors that the peers on this machine would have had, and their numbers. */
+static void processors_take(void)
+{
+    unsigned count = 0;
+    for (unsigned node = 0; node < configuration.local; node++)
+        count += nodes[node].cpu_count;
+    sched_setaffinity(0, sizeof processors_allowed, &processors_allowed);
+    clock_processors(0, count);
+    thread_each(thread_unpin, NULL);
 }
 
 uint64_t session_nodes_usable(void)
@@ -461,7 +481,7 @@ bool session_use(unsigned node)
             atomic_store(&in_use, used != 1ull << HOME_NODE);
             atomic_store(&use_tried, true);
             if (!session_distributed())
-                thread_each(thread_unpin, NULL);
+                processors_take();
             else if (configuration.balance)
                 balance_start();
             if (session_distributed())
@@ -647,19 +667,22 @@ void session_end(void)
     static struct wire_statistics all[NODES_MAX];
     struct statistics_session session;
     control_stop();
-    if ((!configuration.statistics && !configuration.trace_file[0]) || lonely)
+    if ((!configuration.statistics && !configuration.trace_file[0] && !session_distributed()) || lonely)
         return;
     while (atomic_exchange(&ending, true))
         pause(); /* another thread ends the program already, with its status */
     if (configuration.trace_file[0])
         trace_write();
-    if (!configuration.statistics)
-        return;
-    statistics_collect(&session, all, true);
-    if (configuration.statistics_file[0])
-        statistics_write_json(&session, configuration.statistics_file);
+    if (configuration.statistics)
+        statistics_collect(&session, all, true);
     else
+        pager_statistics(all, true, 0); /* tells the peers, and waits for none */
+    if (configuration.statistics && configuration.statistics_file[0])
+        statistics_write_json(&session, configuration.statistics_file);
+    else if (configuration.statistics)
         statistics_print(&session);
+    for (unsigned node = 1; node < node_count; node++)
+        session_local_wait(&nodes[node], END_WAIT_MS);
 }
 
 void session_statistics(struct statistics_session *session, struct wire_statistics all[NODES_MAX])
@@ -672,6 +695,8 @@ void session_fork_child(void)
     session_unpin();
     span_stderr_keep(-1); /* closed */
     lonely = true;
+    for (unsigned node = 0; node < node_count; node++)
+        nodes[node].pid = 0; /* its parent's children */
     atomic_store(&ending, false);
     unsigned processors = (unsigned)CPU_COUNT(&processors_allowed);
     view_initialise(1, &processors);

@@ -48,6 +48,8 @@ unsigned session_node_count(void);
 bool session_shared(void);
 /* True once a peer is in use. */
 bool session_distributed(void);
+/* True once none of the peers could be brought into use: home has the processors of all nodes of this machine. */
+bool session_alone(void);
 
 /* The node for a new thread; counted there until session_thread_ended. Brings peers into use when it chooses one. */
 unsigned session_place_thread(uint64_t allowed);
@@ -65,6 +67,9 @@ uint64_t session_nodes_usable(void);
 /* A call that the kernel refuses (-EINVAL) to a process with several threads: without our own, where the program has
  * one and peers are not in use. */
 long session_call_alone(uint64_t number, const uint64_t a[6]);
+/* The user may have no more processes (EAGAIN): gives up what the session can do without, its thread that serves
+ * spanctl. True when something was given up, and the call is worth making again. */
+bool session_make_room(void);
 /* The kernel's number of the session's processor `number`, -1: it is another machine's. */
 int session_processor(unsigned number);
 /* New threads keep away from `node` for some seconds, longer each time. */

@@ -3,6 +3,7 @@
  */
 #include <errno.h>
 #include <jansson.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -93,4 +94,17 @@ long session_call_alone(uint64_t number, const uint64_t a[6])
         result = syscall_interruptible((long)number, a);
     session_control_start();
     return result;
+}
+
+bool session_make_room(void)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    static bool told;
+    pthread_mutex_lock(&lock);
+    if (session_distributed() && !told)
+        span_warn("no process is left to make a thread, and some are the session's own (raise ulimit -u)");
+    told |= session_distributed();
+    bool gave = control_end();
+    pthread_mutex_unlock(&lock);
+    return gave;
 }

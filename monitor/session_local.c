@@ -2,12 +2,13 @@
  * Peers on this machine, for --local: each its own process, reached over TCP on loopback as a remote one would be.
  *
  * The process is a fork of home without an exec: the address layout is the same by construction, and one file is all
- * that is needed. It gives up the program's memory and descriptors at once. Its exit signal is 0, so that no wait of
- * the program ever sees it, and it ends when its engine channel does.
+ * that is needed. It gives up the program's memory and descriptors at once. Its exit signal is 0, so that no plain wait
+ * of the program ever sees it, and it ends when its engine channel does. Home waits for it at its end.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "monitor/fatal.h"
@@ -133,43 +135,88 @@ static _Noreturn void peer_begin(const struct session_node *node, unsigned numbe
         syscall(SYS_exit_group, status);
 }
 
-int session_local_start(struct session_node *node, unsigned number, struct channel **engine,
-                        char why[WIRE_MESSAGE_BYTES])
+/* Home's two ends, and the peer's. */
+struct ends {
+    int engine, threads, peer_engine, peer_threads;
+};
+
+static void end_close(int fd)
+{
+    if (fd >= 0)
+        descriptor_close(fd);
+}
+
+/* Home's ends are among its own descriptors when the peer is made, so that none of them is the program's standard error
+ * to it, which it keeps. */
+static int ends_make(struct ends *ends, char why[WIRE_MESSAGE_BYTES])
 {
     int pair[2], sockets[2];
     int result = tcp_pair(pair, why);
     if (result < 0)
         return result;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) != 0) {
+        result = -errno;
         snprintf(why, WIRE_MESSAGE_BYTES, "socketpair: %s", strerror(errno));
         close(pair[0]);
         close(pair[1]);
-        return -EMFILE;
+        return result;
     }
+    *ends = (struct ends){fdguard_move(pair[0]), fdguard_move(sockets[0]), pair[1], sockets[1]};
+    if (ends->engine >= 0 && ends->threads >= 0)
+        return 0;
+    snprintf(why, WIRE_MESSAGE_BYTES, "no descriptor is left for it (raise ulimit -n)");
+    end_close(ends->engine);
+    end_close(ends->threads);
+    close(pair[1]);
+    close(sockets[1]);
+    return -EMFILE;
+}
+
+int session_local_start(struct session_node *node, unsigned number, struct channel **engine,
+                        char why[WIRE_MESSAGE_BYTES])
+{
+    struct ends ends = {-1, -1, -1, -1};
+    int result = ends_make(&ends, why);
+    if (result < 0)
+        return result;
     uint64_t mask = thread_block_signals();
     heap_fork_prepare();
     long pid = syscall(SYS_clone, 0, 0, 0, 0, 0);
     if (pid == 0)
-        peer_begin(node, number, pair[1], sockets[1]);
+        peer_begin(node, number, ends.peer_engine, ends.peer_threads);
     int error = errno;
     heap_fork_parent();
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof mask);
-    close(pair[1]);
-    close(sockets[1]);
+    close(ends.peer_engine);
+    close(ends.peer_threads);
     if (pid < 0) {
-        close(pair[0]);
-        close(sockets[0]);
-        snprintf(why, WIRE_MESSAGE_BYTES, "fork: %s", strerror(error));
-        return -error;
+        descriptor_close(ends.engine);
+        snprintf(why, WIRE_MESSAGE_BYTES, "fork: %s%s", strerror(error), error == EAGAIN ? " (raise ulimit -u)" : "");
+        result = -error;
+    } else {
+        node->pid = (pid_t)pid;
+        node->thread_socket = ends.threads;
+        result = channel_accept(ends.engine, NULL, 1000, engine, why);
     }
-    int own = fdguard_move(pair[0]);
-    node->thread_socket = fdguard_move(sockets[0]);
-    if (own < 0 || node->thread_socket < 0) {
-        descriptor_close(own < 0 ? node->thread_socket : own);
-        snprintf(why, WIRE_MESSAGE_BYTES, "no descriptor is left for it (raise ulimit -n)");
-        return -EMFILE;
+    if (result < 0) {
+        descriptor_close(ends.threads);
+        session_local_wait(node, 1000);
     }
-    return channel_accept(own, NULL, 1000, engine, why);
+    return result;
+}
+
+void session_local_wait(struct session_node *node, int timeout_ms)
+{
+    if (node->pid == 0)
+        return;
+    int fd = (int)syscall(SYS_pidfd_open, node->pid, 0);
+    struct pollfd end = {.fd = fd, .events = POLLIN};
+    if (fd >= 0) {
+        poll(&end, 1, timeout_ms);
+        close(fd);
+    }
+    waitpid(node->pid, NULL, __WALL | WNOHANG);
+    node->pid = 0;
 }
 
 int session_local_thread(struct session_node *node, struct channel **channel, char why[WIRE_MESSAGE_BYTES])

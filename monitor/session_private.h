@@ -13,12 +13,15 @@ struct session_node {
     unsigned cpu_count;
     cpu_set_t cpus;    /* of a local node */
     int thread_socket; /* of a local peer: takes descriptors of thread channels */
+    pid_t pid;         /* of a local peer; 0: there is none to wait for */
 };
 
 void session_hello(struct wire_hello *hello, unsigned node);
 /* Makes the runtime process of a peer on this machine: a copy of this one, which gives up all of the program. */
 int session_local_start(struct session_node *node, unsigned number, struct channel **engine,
                         char why[WIRE_MESSAGE_BYTES]);
+/* Waits, at most `timeout_ms`, for a peer that has been told to go: what init does late, or never in a container. */
+void session_local_wait(struct session_node *node, int timeout_ms);
 /* A thread channel to it. */
 int session_local_thread(struct session_node *node, struct channel **channel, char why[WIRE_MESSAGE_BYTES]);
 const char *session_node_name(unsigned node);

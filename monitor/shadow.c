@@ -120,6 +120,8 @@ static void call_at_home(struct thread *thread, const struct wire_context *conte
         thread->restart) {
         thread_set_mask(thread->mask & ~SIGNALS_OURS);
         session_thread_moved(peer, HOME_NODE);
+        if (atomic_load(&thread->target) > (int)HOME_NODE)
+            atomic_fetch_or(&thread->pending, PENDING_MOVE);
         syscall_leave(registers);
     }
     thread->node = peer;
@@ -339,6 +341,10 @@ static bool follow_one(struct thread *thread, void *argument)
     pid_t tid = *(pid_t *)argument;
     if (thread->tid != tid)
         return true;
+    if (session_alone()) {
+        view_affinity_bind(tid);
+        return false;
+    }
     uint64_t here = view_affinity_processors(tid, HOME_NODE);
     if (thread->processors != here) {
         thread->processors = here;

@@ -25,6 +25,7 @@
 #include "monitor/signal_private.h"
 #include "syscall/patch.h"
 #include "syscall/site.h"
+#include "syscall/table_32.h"
 
 #ifndef SA_RESTORER
 #define SA_RESTORER 0x04000000
@@ -443,8 +444,11 @@ void signal_restart(struct thread *thread, struct registers *registers)
 {
     if (!thread->restart)
         return;
-    registers->g[REG_RIP] = call_restart_address(registers->g[REG_RIP]);
-    registers->g[REG_RAX] = thread->restart == RESULT_RESTART_WAIT ? SYS_restart_syscall : thread->restart_call;
+    bool by_int_80;
+    registers->g[REG_RIP] = call_restart_address(registers->g[REG_RIP], &by_int_80);
+    registers->g[REG_RAX] = thread->restart_call;
+    if (thread->restart == RESULT_RESTART_WAIT)
+        registers->g[REG_RAX] = by_int_80 ? CALL_32_RESTART : SYS_restart_syscall;
     thread->restart = 0;
 }
 

@@ -174,6 +174,48 @@ static long move_rest(const struct move *move, long error)
     return (long)move->target;
 }
 
+/* Of memory that is one mapping to the program, and several of the kernel's? */
+static bool is_split(const struct move *move)
+{
+    const struct space_node *node = space_first(move->start, move->start + 1);
+    return space.distributed && node != NULL && node->entry.mapping.end >= source_end(move);
+}
+
+/*
+ * The call for a move that also changes the size has failed, for the kernel changes the size of one mapping only:
+ * what grows is in the last one, which goes first, since that is what can fail.
+ */
+static long move_split(const struct move *move)
+{
+    struct move rest = *move;
+    rest.flags |= MREMAP_FIXED;
+    if (move->new_bytes < move->old_bytes) {
+        uint64_t new_end = move->start + move->new_bytes, old_end = move->start + move->old_bytes;
+        long result = kernel_munmap(new_end, old_end - new_end);
+        if (result < 0)
+            return result;
+        space_erase(new_end, old_end);
+        rest.old_bytes = move->new_bytes;
+    } else {
+        long result = -EFAULT;
+        uint64_t growth = move->new_bytes - move->old_bytes, bytes = move->old_bytes;
+        struct move last;
+        for (;; bytes = page_up(bytes / 2)) {
+            uint64_t from = move->start + move->old_bytes - bytes;
+            last = (struct move){from, bytes, bytes + growth, from + move->target - move->start, rest.flags, false};
+            result = kernel_mremap(from, last.old_bytes, last.new_bytes, last.flags, last.target);
+            if (result != -EFAULT || bytes == PAGE_BYTES)
+                break;
+        }
+        if (result < 0)
+            return result;
+        move_record(&last);
+        rest.old_bytes = move->old_bytes - bytes;
+    }
+    rest.new_bytes = rest.old_bytes;
+    return rest.old_bytes == 0 ? (long)move->target : move_rest(&rest, -EFAULT);
+}
+
 static long move_carry_out(const struct move *move)
 {
     uint64_t source = move->start, target = move->target, target_end = target + move->new_bytes;
@@ -195,11 +237,19 @@ static long move_carry_out(const struct move *move)
     bool keeps = move->flags & MREMAP_DONTUNMAP;
     if (same && space.distributed && (keeps || entries_count(source, source_end(move)) > 1))
         return move_rest(move, -EFAULT);
+    bool split = is_split(move);
     result = kernel_mremap(source, move->old_bytes, move->new_bytes, move->flags | MREMAP_FIXED, target);
+    if (result == -EFAULT && split && !keeps && (move->chosen || !same)) {
+        result = move_split(move);
+        if (result >= 0)
+            return result;
+    }
     if (result < 0 && held)
         kernel_munmap(target, move->new_bytes);
     if (result < 0 && !move->chosen) {
         space_resync(target, target_end);
+        if (move->new_bytes < move->old_bytes) /* what is cut off goes before anything is checked */
+            space_resync(source + move->new_bytes, source + move->old_bytes);
         if (same && !keeps)
             result = move_rest(move, result);
         return result;
@@ -284,8 +334,12 @@ static long grow(struct move *move)
     if (node->entry.mapping.kind == SPACE_MEMORY && node->entry.mapping.inode)
         return -ENOMEM;
     long result = -ENOMEM;
-    if (move->new_bytes <= SPAN_ZONE_END - move->start)
+    if (move->new_bytes <= SPAN_ZONE_END - move->start) {
         result = kernel_mremap(move->start, move->old_bytes, move->new_bytes, 0, 0);
+        if (result == -EFAULT && is_split(move)) /* the last page is in the last of its mappings */
+            result =
+                kernel_mremap(old_end - PAGE_BYTES, PAGE_BYTES, move->new_bytes - move->old_bytes + PAGE_BYTES, 0, 0);
+    }
     if (result >= 0)
         record_growth(move);
     if (result != -ENOMEM || !(move->flags & MREMAP_MAYMOVE))

@@ -64,6 +64,8 @@ uint64_t view_affinity_nodes(pid_t tid);
 /* Of the node's processors those that the thread has asked for, bit 0 for the node's first; 0: all, or more than there
  * are bits. */
 uint64_t view_affinity_processors(pid_t tid, unsigned node);
+/* Gives the kernel what the thread has asked for of all this machine's processors, in a session that got no peer. */
+void view_affinity_bind(pid_t tid);
 /* A thread inherits what its maker asked for, before it asks for something itself: what it asks for waits from
  * view_thread_begin to view_thread_created (`tid` negative: there is none). What is recorded of a thread that has ended
  * is forgotten. */

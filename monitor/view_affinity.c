@@ -189,7 +189,7 @@ void view_thread_ended(pid_t tid)
  */
 
 /* Gives the kernel those of the session's processors that are this machine's. Others mean nothing to one node alone. */
-static void kernel_bind(const uint64_t mask[MASK_WORDS])
+static void kernel_bind(pid_t tid, const uint64_t mask[MASK_WORDS])
 {
     uint64_t own[MASK_WORDS] = {0}, any = 0;
     for (unsigned i = 0; i < VIEW_PROCESSORS_MAX; i++) {
@@ -198,7 +198,7 @@ static void kernel_bind(const uint64_t mask[MASK_WORDS])
             any |= own[processor / 64] |= 1ull << processor % 64;
     }
     if (any)
-        syscall(SYS_sched_setaffinity, 0, sizeof own, own);
+        syscall(SYS_sched_setaffinity, tid, sizeof own, own);
 }
 
 /* The mask of the session's processors that `tid` is bound to; false: it never asked. */
@@ -238,7 +238,14 @@ void view_fork_child(pid_t maker)
     pthread_mutex_init(&lock, NULL);
     view.node_count = view.node_count > 0 ? 1 : 0;
     if (mask_of(maker, mask))
-        kernel_bind(mask);
+        kernel_bind(0, mask);
+}
+
+void view_affinity_bind(pid_t tid)
+{
+    uint64_t mask[MASK_WORDS];
+    if (mask_of(tid, mask))
+        kernel_bind(tid, mask);
 }
 
 void view_before_exec(pid_t tid)
@@ -248,7 +255,7 @@ void view_before_exec(pid_t tid)
         return; /* the kernel has what was asked for */
     session_unpin();
     if (mask_of(tid, mask))
-        kernel_bind(mask);
+        kernel_bind(0, mask);
 }
 
 bool view_affinity_tell(pid_t tid, char *text, size_t size)
@@ -278,5 +285,5 @@ void view_affinity_told(pid_t tid, const char *text)
     if (view.node_count > 1)
         view_sched_setaffinity(tid, sizeof mask, mask);
     else
-        kernel_bind(mask);
+        kernel_bind(tid, mask);
 }

@@ -3,9 +3,10 @@
  * it: a frame is packed when it is queued and unpacked when it has arrived.
  *
  * Whether it is worth while is reckoned for each frame. What a page costs to pack and what is left of it are learned
- * from those that were packed. The link's rate is what went through it between two looks at a connection that had
- * something waiting both times; TCP's own estimate takes what a buffer on the way takes at once for the link. As long
- * as there is none, packing waits for something to wait.
+ * from those that were packed. The link's rate is what went through it in two round trips or more while something
+ * waited; TCP's own estimate takes what a buffer on the way takes at once for the link. As long as there is none,
+ * packing waits for something to wait. A rate that was measured too low would keep the link from ever being full again,
+ * and so from being measured: it grows while nothing waits.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@
 #define LEVEL         1
 #define LOOK_NS       2000000u   /* how often the connection is asked about */
 #define STALE_NS      100000000u /* a longer time between two looks says nothing */
+#define GROW_NS       1000000000u
 #define BACKLOG_BYTES (64u * 1024u)
 #define TRY_EVERY     64u /* frames that are not packed, until one is tried again: contents change */
 #define SHARE_ONE     1024u
@@ -70,12 +72,24 @@ static void link_look(struct pager_node *node, uint64_t now_ns)
     known->looked_ns = now_ns;
     if (channel_link(node->channel, &link) < 0)
         return;
-    bool backlog = link.unsent > BACKLOG_BYTES;
-    if (backlog && known->backlog && passed_ns < STALE_NS) {
-        uint64_t rate = (link.acknowledged - known->acknowledged) * 1000000000u / passed_ns;
-        known->rate = known->rate == 0 ? rate + 1 : (known->rate * 3 + rate) / 4 + 1;
+    bool before = known->backlog && passed_ns < STALE_NS;
+    known->backlog = link.unsent > BACKLOG_BYTES;
+    if (!known->backlog) {
+        if (now_ns - known->rate_ns > GROW_NS) {
+            known->rate += known->rate / 4;
+            known->rate_ns = now_ns;
+        }
+        return;
     }
-    known->backlog = backlog;
+    uint64_t waited_ns = now_ns - known->since_ns;
+    if (before && waited_ns < 2000u * (uint64_t)link.round_trip_us)
+        return;
+    if (before) {
+        uint64_t rate = (link.acknowledged - known->acknowledged) * 1000000000u / waited_ns;
+        known->rate = known->rate == 0 ? rate + 1 : (known->rate * 3 + rate) / 4 + 1;
+        known->rate_ns = now_ns;
+    }
+    known->since_ns = now_ns;
     known->acknowledged = link.acknowledged;
 }
 

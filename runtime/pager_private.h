@@ -253,13 +253,14 @@ void pager_trace_forget(void);
 /* ---- pager.c: the loop; pager_api.c starts it ------------------------------------------------ */
 
 struct pager_node {
-    struct channel *channel; /* NULL: not in the session */
-    bool ready;              /* frames may have come */
-    bool unsent;             /* something may wait in the channel's queue */
-    struct pager_link {      /* pager_pack.c */
-        uint64_t rate;       /* bytes a second, 0: not known */
-        uint64_t looked_ns, acknowledged;
-        bool backlog;
+    struct channel *channel;    /* NULL: not in the session */
+    bool ready;                 /* frames may have come */
+    bool unsent;                /* something may wait in the channel's queue */
+    struct pager_link {         /* pager_pack.c */
+        uint64_t rate, rate_ns; /* bytes a second, 0: not known; when that was found */
+        uint64_t looked_ns;
+        bool backlog; /* since when something waits, and what had been acknowledged then */
+        uint64_t since_ns, acknowledged;
     } link;
     bool quitting; /* told to end: its channel may close without harm */
     int error;     /* the connection is to be ended for this: negative errno */

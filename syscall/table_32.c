@@ -6,19 +6,24 @@
 #include "syscall/table_32.h"
 
 #include <stddef.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 
 enum quirk {
     SAME,
     OFFSET,  /* the second argument has a sign */
     WAITPID, /* no rusage */
-    PAGES,   /* the last argument counts pages of 4 KiB */
+    MAP,     /* the last argument counts pages of 4 KiB; the result has 32 bits */
+    REMAP,   /* the result has 32 bits: it stays where it is, unless the program says where it goes */
+    CONTROL, /* some of them take structures that are laid out in another way */
 };
 
 static const struct row {
     uint16_t number, number_64;
     uint8_t quirk;
 } rows[] = {
+    {CALL_32_RESTART, SYS_restart_syscall, SAME},
     {1, SYS_exit, SAME},
     {2, SYS_fork, SAME},
     {3, SYS_read, SAME},
@@ -73,12 +78,12 @@ static const struct row {
     {152, SYS_mlockall, SAME},
     {153, SYS_munlockall, SAME},
     {158, SYS_sched_yield, SAME},
-    {163, SYS_mremap, SAME},
+    {163, SYS_mremap, REMAP},
     {168, SYS_poll, SAME},
-    {172, SYS_prctl, SAME},
+    {172, SYS_prctl, CONTROL},
     {183, SYS_getcwd, SAME},
     {190, SYS_vfork, SAME},
-    {192, SYS_mmap, PAGES},
+    {192, SYS_mmap, MAP},
     {199, SYS_getuid, SAME},
     {200, SYS_getgid, SAME},
     {201, SYS_geteuid, SAME},
@@ -152,8 +157,18 @@ bool call_32_translate(uint64_t *number, uint64_t arguments[6])
     case WAITPID:
         arguments[3] = 0;
         break;
-    case PAGES:
+    case MAP:
         arguments[5] <<= 12;
+        if (!(arguments[3] & (MAP_FIXED | MAP_FIXED_NOREPLACE)))
+            arguments[3] |= MAP_32BIT;
+        break;
+    case REMAP:
+        if (!(arguments[3] & MREMAP_FIXED))
+            arguments[3] &= ~(uint64_t)MREMAP_MAYMOVE;
+        break;
+    case CONTROL:
+        if (arguments[0] == PR_SET_SECCOMP || arguments[0] == PR_SET_MM)
+            return false;
         break;
     default:
         break;

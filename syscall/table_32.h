@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define CALL_32_RESTART 0 /* restart_syscall */
+
 /* `arguments` come as the registers EBX, ECX, EDX, ESI, EDI, EBP have them and leave as those of the x86-64 call whose
  * number is then in `*number`. False: there is none that does the same. */
 bool call_32_translate(uint64_t *number, uint64_t arguments[6]);

@@ -354,8 +354,7 @@ static void fresh_body(void)
     const size_t page_words = PAGE_BYTES / sizeof *words;
     for (unsigned step = 0; node == PEER && step < FRESH_PAGES; step++) {
         uint64_t *word = words + step * 389u % FRESH_PAGES * page_words;
-        EXPECT(*word == 0);
-        *word = step + 1;
+        EXPECT(__atomic_exchange_n(word, step + 1, __ATOMIC_SEQ_CST) == 0);
     }
     barrier_wait();
     for (unsigned step = 0; node == HOME_NODE && step < FRESH_PAGES; step++)

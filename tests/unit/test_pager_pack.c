@@ -63,7 +63,7 @@ static size_t later(uint64_t bytes, uint32_t unsent, const void **out)
 {
     line.acknowledged += bytes;
     line.unsent = unsent;
-    pager.nodes[1].link.looked_ns = pager_now_ns() - 10000000;
+    pager.nodes[1].link.looked_ns = pager.nodes[1].link.since_ns = pager_now_ns() - 10000000;
     return pack(PAGE_BYTES, out);
 }
 
@@ -153,6 +153,29 @@ START_TEST(only_slow_links_are_worth_it)
 }
 END_TEST
 
+START_TEST(rates_take_two_round_trips_and_grow_when_nothing_waits)
+{
+    const void *payload;
+    set_up(WIRE_COMPRESS_AUTO);
+    line.round_trip_us = 20000;
+    later(1000, 1u << 20, &payload);
+    later(1000, 1u << 20, &payload); /* acknowledgements come in bursts */
+    ck_assert_uint_eq(pager.nodes[1].link.rate, 0);
+    line.round_trip_us = 1000;
+    later(100000, 1u << 20, &payload);
+    uint64_t rate = pager.nodes[1].link.rate;
+    ck_assert_uint_gt(rate, 5000000);
+    later(100000, 0, &payload);
+    ck_assert_uint_eq(pager.nodes[1].link.rate, rate);
+    for (unsigned i = 0; i < 40; i++) {
+        pager.nodes[1].link.rate_ns = pager_now_ns() - 2000000000;
+        later(100000, 0, &payload);
+    }
+    ck_assert_uint_gt(pager.nodes[1].link.rate, 1000 * rate);
+    pager_pack_close(&pager);
+}
+END_TEST
+
 START_TEST(noise_is_tried_seldom_and_text_again)
 {
     const void *payload;
@@ -178,6 +201,7 @@ int main(void)
     tcase_add_test(tests, noise_goes_as_it_is);
     tcase_add_test(tests, bad_frames_are_refused);
     tcase_add_test(tests, only_slow_links_are_worth_it);
+    tcase_add_test(tests, rates_take_two_round_trips_and_grow_when_nothing_waits);
     tcase_add_test(tests, noise_is_tried_seldom_and_text_again);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
