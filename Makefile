@@ -17,7 +17,7 @@ LDFLAGS += -static-pie -Wl,-z,noexecstack -Wl,-z,relro -Wl,--gc-sections -Wl,--n
 # So nothing is to be relaxed to absolute addresses, and the start files are those of shared objects.
 START   := 0x700010000000
 FIXED    = -static -nostartfiles -Wl,-Ttext-segment=$(START) -Wl,--no-relax -Wl,-e,span_start \
-    $(filter-out -static-pie,$(LDFLAGS)) $(call start_file,crt1.o) $(call start_file,crti.o) $(call start_file,crtbeginS.o)
+    -Wl,--wrap=__clone_internal $(filter-out -static-pie,$(LDFLAGS)) $(call start_file,crt1.o) $(call start_file,crti.o) $(call start_file,crtbeginS.o)
 FIXED_END = $(call start_file,crtendS.o) $(call start_file,crtn.o)
 start_file = $(shell $(CC) -print-file-name=$(1))
 LIBS    := -lcapstone -lelf -lz -lseccomp -ljansson -lzstd -lssl -lcrypto -lunwind -llzma -lpthread

@@ -212,6 +212,8 @@ static long affinity_call(struct thread *thread, uint64_t number, const uint64_t
         long result = view_sched_setaffinity(pid, size, mask);
         if (result == 0)
             shadow_follow_affinity(pid);
+        if (result == 0 && pid != thread->tid)
+            shadow_await_affinity(pid);
         return result;
     }
     long result = view_sched_getaffinity(pid, size, mask);

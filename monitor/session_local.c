@@ -181,7 +181,7 @@ int session_local_start(struct session_node *node, unsigned number, struct chann
         return result;
     uint64_t mask = thread_block_signals();
     heap_fork_prepare();
-    long pid = syscall(SYS_clone, 0, 0, 0, 0, 0);
+    long pid = syscall(SYS_clone, CLONE_UNTRACED, 0, 0, 0, 0);
     if (pid == 0)
         peer_begin(node, number, ends.peer_engine, ends.peer_threads);
     int error = errno;

@@ -25,7 +25,9 @@
 #include "runtime/pager.h"
 #include "syscall/table.h"
 
-#define ASK_AGAIN_MS 10
+#define ASK_AGAIN_MS       10
+#define AFFINITY_TRIES_MAX 400
+#define AFFINITY_AGAIN_US  500
 
 static _Atomic uint64_t migrations;
 
@@ -368,6 +370,35 @@ void shadow_follow_affinity(pid_t tid)
 {
     if (session_shared())
         thread_each(follow_one, &tid);
+}
+
+struct settled_request {
+    pid_t tid;
+    bool settled;
+};
+
+static bool settled_one(struct thread *thread, void *argument)
+{
+    struct settled_request *request = argument;
+    if (thread->tid != request->tid)
+        return true;
+    uint64_t nodes = view_affinity_nodes(thread->tid) & session_nodes_usable();
+    unsigned node = thread->node;
+    request->settled = atomic_load(&thread->target) < 0 && (nodes == 0 || nodes >> node & 1) &&
+                       (node == HOME_NODE || view_affinity_processors(thread->tid, node) == thread->processors_sent);
+    return false;
+}
+
+void shadow_await_affinity(pid_t tid)
+{
+    struct settled_request request = {.tid = tid};
+    for (int i = 0; i < AFFINITY_TRIES_MAX && !request.settled; i++) {
+        if (i > 0)
+            usleep(AFFINITY_AGAIN_US);
+        request.settled = true; /* it may have ended, or be another process's */
+        if (session_distributed())
+            thread_each(settled_one, &request);
+    }
 }
 
 _Noreturn void shadow_resume(struct thread *thread)

@@ -30,5 +30,7 @@ _Noreturn void shadow_resume(struct thread *thread);
 /* The thread goes to a node where it may run if it is elsewhere; the caller when its call ends. Any thread of this
  * process. */
 void shadow_follow_affinity(pid_t tid);
+/* Waits until another thread is there, 200 ms at most. */
+void shadow_await_affinity(pid_t tid);
 
 #endif

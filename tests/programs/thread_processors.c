@@ -1,6 +1,5 @@
-/* A thread that binds itself to one processor runs there, and nowhere else, from the moment the call returns. One that
- * another thread binds does so soon: the kernel has it there at once, ld-span may have to bring it there from a node.
- */
+/* A thread that is bound to one processor, by itself or by another thread, runs there, and nowhere else, from the moment
+ * the call returns. */
 #include <pthread.h>
 #include <sched.h>
 #include <unistd.h>
@@ -46,8 +45,6 @@ static void *is_bound(void *unused)
     while (!over) {
         int cpu = wanted_cpu;
         if (cpu >= 0) {
-            for (int wait = 0; wait < 2000 && sched_getcpu() != cpu; wait++)
-                usleep(1000);
             for (int look = 0; look < LOOKS; look++)
                 CHECK(sched_getcpu() == cpu);
             wanted_cpu = -1;
