@@ -23,10 +23,12 @@
 
 static void diagnostics_print(const struct span_options *options)
 {
-    static const char *const places[] = {"spread", "pack", "home"};
+    static const char *const places[] = {"spread", "pack", "home"}, *const compress[] = {"auto", "always", "never"};
     printf("span.version=\"%s\"\nspan.wire_version=%u\n", SPAN_VERSION, WIRE_VERSION);
     printf("span.local=%u\nspan.nodes=\"%s\"\nspan.place=\"%s\"\n", options->local,
            options->nodes ? options->nodes : "", places[options->place]);
+    printf("span.compress=\"%s\"\nspan.key=\"%s\"\nspan.balance=%d\nspan.ahead=%d\n", compress[options->compress],
+           options->key ? options->key : "", !options->no_balance, !options->no_ahead);
     printf("span.pin=%d\nspan.patch=%d\nspan.follow=%d\nspan.timeout_ms=%u\n", !options->no_pin, !options->no_patch,
            !options->no_follow, options->timeout_ms);
     printf("span.zone.start=0x%lx\nspan.zone.end=0x%lx\n", SPAN_ZONE_START, SPAN_ZONE_END);

@@ -113,6 +113,21 @@ static bool address_valid(const char *address)
     return port[0] >= '0' && port[0] <= '9' && *end == '\0' && errno == 0 && number >= 1 && number <= 65535;
 }
 
+/* By what is written: two names of one machine are found when it is asked. */
+static bool same_node(const char *one, const char *other)
+{
+    char port[16];
+    size_t length = strlen(one);
+    snprintf(port, sizeof port, ":%d", WIRE_PORT);
+    if (length > strlen(other)) {
+        const char *shorter = other;
+        other = one;
+        one = shorter;
+        length = strlen(one);
+    }
+    return !strncmp(one, other, length) && (other[length] == '\0' || !strcmp(other + length, port));
+}
+
 static int nodes_parse(struct span_options *options, const char *where, const char *value, char *why)
 {
     char *copy = strdup(value), *save = NULL;
@@ -122,10 +137,17 @@ static int nodes_parse(struct span_options *options, const char *where, const ch
     options->node_count = 0;
     for (char *element = strtok_r(copy, ", \t", &save); element; element = strtok_r(NULL, ", \t", &save)) {
         if (!address_valid(element))
-            return value_bad(why, where, element, "host, host:port or [address]:port, with commas between");
+            return value_bad(why, where, element,
+                             "host, host:port or [address]:port with ports from 1 to 65535, commas between");
         if (options->node_count == NODES_MAX - 1) {
             snprintf(why, WIRE_MESSAGE_BYTES, "%s: too many nodes (at most %d with home)", where, NODES_MAX);
             return -EINVAL;
+        }
+        for (size_t i = 0; i < options->node_count; i++) {
+            if (same_node(options->node_addresses[i], element)) {
+                snprintf(why, WIRE_MESSAGE_BYTES, "%s: %.80s is named twice (name each node once)", where, element);
+                return -EINVAL;
+            }
         }
         options->node_addresses[options->node_count++] = element;
     }

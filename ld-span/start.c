@@ -31,6 +31,24 @@ static void copy_string(char *to, size_t size, const char *from)
         span_fatal("option value too long: %.60s...", from);
 }
 
+/* A file for each of the processes that a program becomes: %p in its name is the process id, %% a %. */
+static void copy_file_name(char *to, size_t size, const char *from)
+{
+    size_t used = 0;
+    while (from && *from && used < size) {
+        int step = 1;
+        if (from[0] == '%' && from[1] == 'p')
+            step = snprintf(to + used, size - used, "%d", (int)getpid());
+        else
+            to[used] = *from;
+        from += from[0] == '%' && (from[1] == 'p' || from[1] == '%') ? 2 : 1;
+        used += (size_t)step;
+    }
+    if (used >= size)
+        span_fatal("the name of a file is too long: %.60s...", to);
+    to[used] = '\0';
+}
+
 void monitor_prepare(const struct span_options *options)
 {
     static struct session_configuration configuration;
@@ -53,8 +71,8 @@ void monitor_prepare(const struct span_options *options)
     configuration.insecure = options->insecure;
     configuration.verbose = options->verbose;
     configuration.statistics = options->stats;
-    copy_string(configuration.statistics_file, sizeof configuration.statistics_file, options->stats_file);
-    copy_string(configuration.trace_file, sizeof configuration.trace_file, options->trace);
+    copy_file_name(configuration.statistics_file, sizeof configuration.statistics_file, options->stats_file);
+    copy_file_name(configuration.trace_file, sizeof configuration.trace_file, options->trace);
     copy_string(configuration.key_file, sizeof configuration.key_file, options->key);
     configuration.timeout_ms = (int)options->timeout_ms;
     configuration.argument_count =

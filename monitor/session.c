@@ -67,6 +67,7 @@ static pthread_mutex_t use_lock = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic bool use_tried, in_use;
 static _Atomic uint64_t usable = UINT64_MAX; /* nodes that threads may go to: a bit each, home's always */
 static _Atomic bool ending;                  /* peers have been told to go */
+static _Atomic bool lost;                    /* and who finds it first says so */
 
 static pthread_mutex_t pool_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct pooled *pool[NODES_MAX];
@@ -329,9 +330,13 @@ _Noreturn void session_lost(unsigned node, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(what, sizeof what, format, arguments);
     va_end(arguments);
-    while (atomic_load(&ending))
+    while (atomic_load(&ending) || atomic_exchange(&lost, true))
         pause();
-    span_fatal("lost node %u (%s): %s", node, nodes[node].name, what);
+    char line[sizeof what + SESSION_ADDRESS_BYTES + 32];
+    snprintf(line, sizeof line, "lost node %u (%s): %s", node, nodes[node].name, what);
+    if (configuration.statistics && configuration.statistics_file[0])
+        statistics_write_error(configuration.program, getpid(), line, configuration.statistics_file);
+    span_fatal("%s", line);
 }
 
 static void on_node_lost(unsigned node, size_t pages_lost)

@@ -172,15 +172,27 @@ static int text_replace(const char *path, const char *text)
     return result;
 }
 
-int statistics_write_json(const struct statistics_session *session, const char *path)
+static int json_write(char *text, const char *path)
 {
-    char *text = statistics_json(session);
     int result = text != NULL ? text_replace(path, text) : -ENOMEM;
     free(text);
     if (result < 0)
         span_warn("statistics were not written to %s: %s (choose another file with --stats=FILE)", path,
                   strerror(-result));
     return result;
+}
+
+int statistics_write_json(const struct statistics_session *session, const char *path)
+{
+    return json_write(statistics_json(session), path);
+}
+
+int statistics_write_error(const char *program, pid_t pid, const char *error, const char *path)
+{
+    json_t *all = json_pack("{s:s, s:i, s:s}", "program", program, "pid", (int)pid, "error", error);
+    char *text = json_dumps(all, JSON_COMPACT);
+    json_decref(all);
+    return json_write(text, path);
 }
 
 /* ---- the table ----------------------------------------------------------------------------- */

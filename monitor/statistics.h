@@ -39,6 +39,9 @@ void statistics_print(const struct statistics_session *session);
  */
 int statistics_write_json(const struct statistics_session *session, const char *path);
 
+/* The same for a session that ended before its time: who it was, and why. */
+int statistics_write_error(const char *program, pid_t pid, const char *error, const char *path);
+
 /*
  * The latency in nanoseconds that `percent` of a histogram's measurements do not exceed,
  * interpolated within its bucket; 0 when there are none.

@@ -80,7 +80,8 @@ int pager_start(const struct pager_configuration *configuration, char why[WIRE_M
     pager.queue.event = descriptor_raise(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), configuration->fd_floor);
     if (pager.queue.event < 0) {
         error = errno != 0 ? -errno : -EMFILE;
-        snprintf(why, WIRE_MESSAGE_BYTES, "eventfd: %s", strerror(-error));
+        snprintf(why, WIRE_MESSAGE_BYTES, "eventfd: %s%s", strerror(-error),
+                 error == -EMFILE ? " (raise ulimit -n)" : "");
         goto failed;
     }
     pager.coherence = coherence_create(configuration->node, &pager_operations, &pager,

@@ -164,7 +164,8 @@ int userfault_open(struct userfault *userfault, int fd_floor, char why[WIRE_MESS
     userfault->memory = descriptor_raise(own_open("/proc/self/mem"), fd_floor);
     if (userfault->memory < 0) {
         error = -errno;
-        snprintf(why, WIRE_MESSAGE_BYTES, "/proc/self/mem: %s (is /proc mounted?)", strerror(-error));
+        snprintf(why, WIRE_MESSAGE_BYTES, "/proc/self/mem: %s (%s)", strerror(-error),
+                 error == -EMFILE || error == -ENFILE ? "raise ulimit -n" : "is /proc mounted?");
         goto failed;
     }
     error = userfault_memory_check(userfault->memory, why);

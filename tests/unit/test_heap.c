@@ -307,7 +307,7 @@ static void damage(int kind)
         break;
     case 3: /* written after it was freed */
         heap_free(small);
-        small[3] = 1;
+        small[3] ^= 1;
         for (int i = 0; i < 10000; i++)
             heap_allocate(100);
         break;

@@ -167,10 +167,14 @@ START_TEST(bad_values)
     for (size_t i = 0; i < sizeof nodes / sizeof nodes[0]; i++)
         refused(PARSE(NULL, T("--nodes"), T(nodes[i]), T("p")), "--nodes");
     char many[300] = "n";
-    for (int i = 0; i < 63; i++)
-        strcat(many, ",n");
+    for (int i = 1; i < 64; i++)
+        sprintf(many + strlen(many), ",n%d", i);
     refused(PARSE(NULL, T("--nodes"), many, T("p")), "too many");
     refused(PARSE(NULL, T("--local=63"), T("--nodes=a,b"), T("p")), "too many");
+    static const char *const twice[] = {"a,b,a", "a,a:7171", "a:7171,b,a", "[::1],[::1]:7171"};
+    for (size_t i = 0; i < sizeof twice / sizeof twice[0]; i++)
+        refused(PARSE(NULL, T("--nodes"), T(twice[i]), T("p")), "twice");
+    ck_assert_int_ge(PARSE(NULL, T("--nodes"), T("a,a:7,ab,a:71"), T("p")), 0);
     char *environment[] = {config_variable, T("SPAN_LOCAL=many"), NULL};
     refused(PARSE(environment, T("p")), "SPAN_LOCAL");
 }
