@@ -1,5 +1,5 @@
-/* A thread that is bound to one processor, by itself or by another thread, runs there, and nowhere else, from the moment
- * the call returns. */
+/* A thread that is bound to one processor, by itself or by another thread, runs there, and nowhere else, from the
+ * moment the call returns. */
 #include <pthread.h>
 #include <sched.h>
 #include <unistd.h>
