@@ -20,7 +20,7 @@ FIXED    = -static -nostartfiles -Wl,-Ttext-segment=$(START) -Wl,--no-relax -Wl,
     -Wl,--wrap=__clone_internal $(filter-out -static-pie,$(LDFLAGS)) $(call start_file,crt1.o) $(call start_file,crti.o) $(call start_file,crtbeginS.o)
 FIXED_END = $(call start_file,crtendS.o) $(call start_file,crtn.o)
 start_file = $(shell $(CC) -print-file-name=$(1))
-LIBS    := -lcapstone -lelf -lz -lseccomp -ljansson -lzstd -lssl -lcrypto -lunwind -llzma -lpthread
+LIBS    := -lcapstone -lelf -lz -lseccomp -ljansson -lzstd -lssl -lcrypto -lunwind-x86_64 -lunwind -llzma -lpthread
 
 # --no-warnings is for glibc's notes on static dlopen and getaddrinfo, which nothing of ours calls; it silences undefined
 # symbols too, so every link looks for them itself.
@@ -44,8 +44,9 @@ $(B)/ld-span.so: $(B)/ld-span/ld-span_main.c.o $(B)/span.a
 $(B)/spand: $(B)/monitor/spand_main.c.o $(B)/span.a
 	$(CC) $(CFLAGS) $(FIXED) -o $@ $< -Wl,--whole-archive $(B)/span.a -Wl,--no-whole-archive $(LIBS) $(FIXED_END)
 	$(check_link)
+# libunwind for other processes comes as code that is not position-independent.
 $(B)/spanctl: $(B)/monitor/spanctl_main.c.o $(B)/span.a
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(B)/span.a $(LIBS)
+	$(CC) $(CFLAGS) -static -no-pie $(filter-out -static-pie,$(LDFLAGS)) -o $@ $< $(B)/span.a $(LIBS)
 	$(check_link)
 
 $(B)/span.a: $(OBJECTS)

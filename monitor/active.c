@@ -25,6 +25,7 @@
 #include "monitor/peer.h"
 #include "monitor/peer_filter.h"
 #include "monitor/process.h"
+#include "monitor/report.h"
 #include "runtime/channel.h"
 #include "runtime/pager.h"
 #include "syscall/table.h"
@@ -319,6 +320,7 @@ static const struct pager_callbacks callbacks = {
     .range = mirror_range,
     .interrupt = on_interrupt,
     .statistics = on_statistics,
+    .question = report_question,
     .node_lost = on_node_lost,
 };
 

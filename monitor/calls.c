@@ -469,6 +469,7 @@ bool call_pending_context(struct thread *thread, struct registers *registers)
 {
     if (active_is_peer())
         active_go_home(thread, registers);
+    session_stop_at_end();
     bool handled = false;
     if (atomic_load(&thread->pending) & PENDING_SIGNAL)
         handled = signal_deliver(thread, registers);
@@ -482,6 +483,7 @@ void call_pending(struct registers *registers)
     struct thread *thread = thread_self();
     if (active_is_peer())
         active_go_home(thread, registers);
+    session_stop_at_end();
     if (atomic_load(&thread->pending) & PENDING_SIGNAL)
         signal_deliver(thread, registers);
     signal_restart(thread, registers);

@@ -153,9 +153,11 @@ static char *request_answer(const char *request)
         return control.operations->status();
     if (strcmp(request, "stats") == 0)
         return control.operations->statistics();
+    if (strcmp(request, "threads") == 0)
+        return control.operations->threads();
     if (strncmp(request, "migrate ", 8) == 0)
         return migrate_answer(request + 8);
-    return answer_error("unknown request (known are: status, stats, migrate TID NODE)", 0);
+    return answer_error("unknown request (known are: status, stats, threads, migrate TID NODE)", 0);
 }
 
 /* ---- serving ------------------------------------------------------------------------------- */

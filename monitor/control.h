@@ -20,6 +20,7 @@
 struct control_operations {
     char *(*status)(void); /* an object with the session's nodes and threads */
     char *(*statistics)(void);
+    char *(*threads)(void); /* the session's threads with their registers */
     /* Asks a thread to move: 0, -ESRCH no such thread, -EINVAL no such node, or another negative
      * errno. */
     int (*migrate)(pid_t tid, unsigned node);

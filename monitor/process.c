@@ -93,8 +93,8 @@ static void child_context(struct thread *parent, struct thread *child, const str
 }
 
 /*
- * Processes in our memory that are not waited for (CLONE_VM without CLONE_THREAD and CLONE_VFORK): what they use is
- * freed when they are gone, which is looked up when the next one is made.
+ * Processes in our memory that are not waited for (CLONE_VM without CLONE_THREAD and CLONE_VFORK), and their threads:
+ * what they use is freed when they are gone, which is looked up when the next one is made.
  */
 static struct thread *strangers;
 static pthread_mutex_t strangers_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -116,7 +116,7 @@ static void strangers_sweep(void)
     pthread_mutex_lock(&strangers_lock);
     for (struct thread **link = &strangers; *link;) {
         struct thread *child = *link;
-        if (syscall(SYS_tgkill, child->stranger, child->stranger, 0) == 0 || errno != ESRCH) {
+        if (syscall(SYS_tgkill, child->stranger_group, child->stranger, 0) == 0 || errno != ESRCH) {
             link = &child->next;
             continue;
         }
@@ -126,10 +126,11 @@ static void strangers_sweep(void)
     pthread_mutex_unlock(&strangers_lock);
 }
 
-static void stranger_add(struct thread *child, struct process *parents, pid_t pid)
+static void stranger_add(struct thread *child, struct process *parents, pid_t group, pid_t tid)
 {
     pthread_mutex_lock(&strangers_lock);
-    child->stranger = pid;
+    child->stranger = tid;
+    child->stranger_group = group;
     child->parents = parents;
     child->next = strangers;
     strangers = child;
@@ -149,13 +150,15 @@ static long clone_thread(struct thread *parent, struct registers *registers, uin
         return -EAGAIN;
     }
     child->process = parent->process;
-    child->node = flags & CLONE_THREAD ? session_place_thread(view_affinity_nodes(parent->tid)) : HOME_NODE;
+    /* A thread of another process in our memory stays where that process is, with the descriptors that it has. */
+    bool member = (flags & CLONE_THREAD) && !parent->foreign;
+    child->node = member ? session_place_thread(view_affinity_nodes(parent->tid)) : HOME_NODE;
     child_context(parent, child, registers, flags, stack, tls);
     if (flags & CLONE_CHILD_CLEARTID)
         child->clear_tid = child_tid;
     if (flags & CLONE_CHILD_SETTID)
         child->set_tid = child_tid;
-    child->foreign = !(flags & CLONE_THREAD);
+    child->foreign = !member;
     if (child->foreign)
         child->tid = parent->tid; /* until it has its own: whose processors it inherits */
     if (!(flags & CLONE_SIGHAND)) {
@@ -172,7 +175,6 @@ static long clone_thread(struct thread *parent, struct registers *registers, uin
         child->process = process;
     }
     bool waits = flags & CLONE_VFORK;
-    bool member = flags & CLONE_THREAD;
     struct process *parents = parent->process;
     atomic_store(&child->kernel_alive, 1);
     if (member)
@@ -201,7 +203,7 @@ static long clone_thread(struct thread *parent, struct registers *registers, uin
         }
         stranger_free(child, parents);
     } else if (!member) {
-        stranger_add(child, parents, (pid_t)result);
+        stranger_add(child, parents, flags & CLONE_THREAD ? getpid() : (pid_t)result, (pid_t)result);
     }
     return result;
 }

@@ -27,8 +27,10 @@
 #include "monitor/control.h"
 #include "monitor/fatal.h"
 #include "monitor/fdguard.h"
+#include "monitor/report.h"
 #include "monitor/session_private.h"
 #include "monitor/shadow.h"
+#include "monitor/signal.h"
 #include "monitor/space.h"
 #include "monitor/statistics.h"
 #include "monitor/thread.h"
@@ -66,8 +68,9 @@ static pthread_mutex_t statistics_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_mutex_t use_lock = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic bool use_tried, in_use;
 static _Atomic uint64_t usable = UINT64_MAX; /* nodes that threads may go to: a bit each, home's always */
-static _Atomic bool ending;                  /* peers have been told to go */
-static _Atomic bool lost;                    /* and who finds it first says so */
+static pid_t home_pid;
+static _Atomic bool ending; /* peers have been told to go */
+static _Atomic bool lost;   /* and who finds it first says so */
 
 static pthread_mutex_t pool_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct pooled *pool[NODES_MAX];
@@ -244,7 +247,11 @@ static void file_check(const char *what, const char *path, const char *option)
     /* Opening and closing a pipe would be the end of it for who reads it. */
     if (stat(path, &status) == 0 && !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode))
         return;
-    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (fd >= 0)
+        unlink(path); /* a program that is killed leaves none */
+    else if (errno == EEXIST)
+        fd = open(path, O_WRONLY | O_CLOEXEC);
     if (fd < 0)
         span_fatal("%s cannot be written to %s: %s (choose another file with %s=FILE)", what, path, strerror(errno),
                    option);
@@ -256,6 +263,7 @@ void session_prepare(const struct session_configuration *wanted)
     char why[WIRE_MESSAGE_BYTES];
     configuration = *wanted;
     start_ns = clock_ns(CLOCK_MONOTONIC);
+    home_pid = getpid();
     span_verbose_set(configuration.verbose);
     file_check("statistics", configuration.statistics_file, "--stats");
     file_check("a trace", configuration.trace_file, "--trace");
@@ -345,7 +353,7 @@ static void on_node_lost(unsigned node, size_t pages_lost)
         session_lost(node, "the connection ended, and with it %zu pages whose only copy was there", pages_lost);
 }
 
-static const struct pager_callbacks callbacks = {.node_lost = on_node_lost};
+static const struct pager_callbacks callbacks = {.node_lost = on_node_lost, .question = report_question};
 
 static void peer_unusable(unsigned node, const char *why)
 {
@@ -659,6 +667,19 @@ static void statistics_collect(struct statistics_session *out, struct wire_stati
     };
 }
 
+void session_stop_at_end(void)
+{
+    while (atomic_load(&ending) && getpid() == home_pid)
+        pause();
+}
+
+static bool thread_stop(struct thread *thread, void *self)
+{
+    if (thread != self && !thread->foreign)
+        signal_interrupt(thread->tid);
+    return true;
+}
+
 static void trace_write(void)
 {
     int result = pager_trace_write(configuration.trace_file, session_distributed() ? node_count : 1);
@@ -672,10 +693,13 @@ void session_end(void)
     static struct wire_statistics all[NODES_MAX];
     struct statistics_session session;
     control_stop();
-    if ((!configuration.statistics && !configuration.trace_file[0] && !session_distributed()) || lonely)
+    if ((!configuration.statistics && !configuration.trace_file[0] && !session_distributed()) || lonely ||
+        getpid() != home_pid) /* a process of the program's in the same memory */
         return;
     while (atomic_exchange(&ending, true))
         pause(); /* another thread ends the program already, with its status */
+    /* All that follows takes milliseconds, in which no other thread may do what natively it could not do any more. */
+    thread_each(thread_stop, thread_self());
     if (configuration.trace_file[0])
         trace_write();
     if (configuration.statistics)
@@ -699,6 +723,7 @@ void session_fork_child(void)
 {
     session_unpin();
     span_stderr_keep(-1); /* closed */
+    home_pid = getpid();
     lonely = true;
     for (unsigned node = 0; node < node_count; node++)
         nodes[node].pid = 0; /* its parent's children */

@@ -87,8 +87,10 @@ void session_channel_give(unsigned node, struct channel *channel);
  * been told), just waits for that.
  */
 _Noreturn void session_lost(unsigned node, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* The program ends: statistics, peers are told. */
+/* The program ends: its other threads here stop, peers are told and waited for, statistics. */
 void session_end(void);
+/* Between the program's instructions: stays here for good when the program is ending. */
+void session_stop_at_end(void);
 /* In the child of a fork: one node, nothing connected. */
 void session_fork_child(void);
 /* What the program is called, for messages. */

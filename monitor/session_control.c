@@ -65,6 +65,7 @@ void session_control_start(void)
     static const struct control_operations operations = {
         .status = status,
         .statistics = statistics,
+        .threads = session_threads_json,
         .migrate = shadow_migrate,
     };
     int result = control_start(&operations, fdguard_move);

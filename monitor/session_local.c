@@ -71,6 +71,19 @@ static unsigned next_of(const int *fds, int count, unsigned from)
     return next;
 }
 
+/* Limits are the program's, at home: what this process uses beside it must not end the session. */
+static void limits_lift(void)
+{
+    static const __rlimit_resource_t lifted[] = {RLIMIT_NOFILE, RLIMIT_CPU};
+    struct rlimit limit;
+    for (size_t i = 0; i < sizeof lifted / sizeof lifted[0]; i++) {
+        if (getrlimit(lifted[i], &limit) != 0)
+            continue;
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(lifted[i], &limit);
+    }
+}
+
 /* Closes all descriptors but standard error and `keep`, which become 3, 4, ...; -1 stays -1. */
 static void descriptors_keep(int *keep, int count)
 {
@@ -79,11 +92,6 @@ static void descriptors_keep(int *keep, int count)
         next = next_of(keep, count, from);
         if (next > from)
             syscall(SYS_close_range, from, next - 1, 0);
-    }
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-        limit.rlim_cur = limit.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &limit);
     }
     for (int i = 0; i < count; i++)
         keep[i] = keep[i] < 0 ? -1 : fcntl(keep[i], F_DUPFD_CLOEXEC, 3 + count);
@@ -116,6 +124,7 @@ static _Noreturn void peer_begin(const struct session_node *node, unsigned numbe
     /* Only the two ends, userfaultfd's device and the way to tell the user are kept. */
     int keep[] = {engine_fd, thread_socket, userfault_device()};
     const int count = sizeof keep / sizeof keep[0];
+    limits_lift();
     descriptors_keep(keep, count);
     userfault_device_is(keep[2]);
     munmap((void *)SPAN_ZONE_START, SPAN_ZONE_END - SPAN_ZONE_START);

@@ -29,6 +29,8 @@ unsigned session_node_threads(unsigned node);
 unsigned session_node_cpus(unsigned node);
 /* Every node's figures now; false when the session is ending. Waits for the answers. */
 bool session_statistics_read(struct wire_statistics all[NODES_MAX]);
+/* For spanctl: where every thread is, JSON from malloc. Takes some tenths of a second. */
+char *session_threads_json(void);
 /* For spanctl: as at the end, while the session runs. */
 void session_statistics(struct statistics_session *session, struct wire_statistics all[NODES_MAX]);
 

@@ -118,12 +118,18 @@ static void call_at_home(struct thread *thread, const struct wire_context *conte
     thread_set_mask(thread->mask & ~SIGNALS_OURS);
     call_slow(registers);
     thread_block_signals();
+    uint64_t nodes = view_affinity_nodes(thread->tid) & session_nodes_usable();
+    bool elsewhere = nodes != 0 && !(nodes >> peer & 1); /* it has been bound meanwhile */
+    if (elsewhere && atomic_load(&thread->target) < 0)
+        atomic_store(&thread->target, __builtin_ctzll(nodes));
     if (!session_distributed() || atomic_load(&thread->pending) || atomic_load(&thread->target) >= 0 ||
         thread->restart) {
         thread_set_mask(thread->mask & ~SIGNALS_OURS);
         session_thread_moved(peer, HOME_NODE);
         if (atomic_load(&thread->target) > (int)HOME_NODE)
             atomic_fetch_or(&thread->pending, PENDING_MOVE);
+        else
+            atomic_store(&thread->target, -1); /* it is there */
         syscall_leave(registers);
     }
     thread->node = peer;
@@ -384,14 +390,19 @@ static bool settled_one(struct thread *thread, void *argument)
         return true;
     uint64_t nodes = view_affinity_nodes(thread->tid) & session_nodes_usable();
     unsigned node = thread->node;
-    request->settled = atomic_load(&thread->target) < 0 && (nodes == 0 || nodes >> node & 1) &&
-                       (node == HOME_NODE || view_affinity_processors(thread->tid, node) == thread->processors_sent);
+    /* In a call it runs nothing of the program's, and when the call ends it goes where it has to be. */
+    bool in_call =
+        atomic_load(&thread->awaits) || (node != HOME_NODE && atomic_load(&thread->activity) == THREAD_IN_CALL);
+    request->settled =
+        in_call || (atomic_load(&thread->target) < 0 && (nodes == 0 || nodes >> node & 1) &&
+                    (node == HOME_NODE || view_affinity_processors(thread->tid, node) == thread->processors_sent));
     return false;
 }
 
 void shadow_await_affinity(pid_t tid)
 {
     struct settled_request request = {.tid = tid};
+    atomic_store(&thread_self()->awaits, true); /* somebody may bind this one at the same time */
     for (int i = 0; i < AFFINITY_TRIES_MAX && !request.settled; i++) {
         if (i > 0)
             usleep(AFFINITY_AGAIN_US);
@@ -399,6 +410,7 @@ void shadow_await_affinity(pid_t tid)
         if (session_distributed())
             thread_each(settled_one, &request);
     }
+    atomic_store(&thread_self()->awaits, false);
 }
 
 _Noreturn void shadow_resume(struct thread *thread)

@@ -20,7 +20,9 @@
 #include "monitor/fatal.h"
 #include "monitor/patching.h"
 #include "monitor/process.h"
+#include "monitor/report.h"
 #include "monitor/sandbox.h"
+#include "monitor/session.h"
 #include "monitor/shadow.h"
 #include "monitor/signal_private.h"
 #include "syscall/patch.h"
@@ -83,18 +85,28 @@ void signal_initialise(bool peer)
     }
 }
 
-void signal_interrupt(pid_t tid)
+static void interrupt_send(pid_t tid, uint64_t value)
 {
     siginfo_t info = {.si_signo = SIGNAL_INTERRUPT, .si_code = SI_QUEUE};
     info.si_pid = getpid();
-    info.si_value.sival_ptr = (void *)SIGNAL_INTERRUPT_VALUE;
+    info.si_value.sival_ptr = (void *)value;
     syscall(SYS_rt_tgsigqueueinfo, getpid(), tid, SIGNAL_INTERRUPT, &info);
 }
 
-static bool interrupt_is_ours(int signal, const siginfo_t *info)
+void signal_interrupt(pid_t tid)
 {
-    return signal == SIGNAL_INTERRUPT && info->si_code == SI_QUEUE &&
-           (uint64_t)info->si_value.sival_ptr == SIGNAL_INTERRUPT_VALUE && info->si_pid == getpid();
+    interrupt_send(tid, SIGNAL_INTERRUPT_VALUE);
+}
+
+void signal_report(pid_t tid)
+{
+    interrupt_send(tid, SIGNAL_REPORT_VALUE);
+}
+
+static bool interrupt_is_ours(int signal, const siginfo_t *info, uint64_t value)
+{
+    return signal == SIGNAL_INTERRUPT && info->si_code == SI_QUEUE && (uint64_t)info->si_value.sival_ptr == value &&
+           info->si_pid == getpid();
 }
 
 /* The program's own code, or the kernel's vDSO called by it; not our text, part of which runs before the flag is set.
@@ -340,6 +352,8 @@ static void interrupted(struct thread *thread, struct frame_ucontext *context, b
         return;
     }
     if (in_program(context, in_monitor) || windows_leave(thread, context)) {
+        if (!active_is_peer())
+            session_stop_at_end();
         if (context->g[REG_RIP] >= SPAN_ZONE_END)
             return; /* in the vDSO: the asker asks again */
         if (active_is_peer())
@@ -349,6 +363,16 @@ static void interrupted(struct thread *thread, struct frame_ucontext *context, b
         return;
     }
     atomic_fetch_or(&thread->pending, PENDING_MOVE);
+}
+
+/* It has been asked where it is, and goes on with what it did: a call that was cut short is made again, as it is for a
+ * thread that moves. On a peer no call waits. */
+static void looked(struct thread *thread, struct frame_ucontext *context, bool in_monitor)
+{
+    bool program = in_program(context, in_monitor);
+    report_note(thread, context, program);
+    if (!active_is_peer() && (call_cut_short(thread, context) || !program))
+        atomic_fetch_or(&thread->pending, PENDING_MOVE);
 }
 
 /* What interrupted this handler of ours and waits in the thread, before the program goes on. */
@@ -377,8 +401,10 @@ void signal_handle(int signal, siginfo_t *info, struct frame_ucontext *context, 
     const uint64_t faults = active_is_peer() ? SIGNALS_FAULTS : SIGNALS_SYNCHRONOUS;
     if (signal == SIGSYS && info->si_code == SIGINFO_USER_DISPATCH)
         dispatch_slow(thread, info, context, in_monitor);
-    else if (interrupt_is_ours(signal, info))
+    else if (interrupt_is_ours(signal, info, SIGNAL_INTERRUPT_VALUE))
         interrupted(thread, context, in_monitor);
+    else if (interrupt_is_ours(signal, info, SIGNAL_REPORT_VALUE))
+        looked(thread, context, in_monitor);
     else if (faults & SIGNAL_BIT(signal))
         synchronous(thread, info, context, in_monitor);
     else

@@ -16,6 +16,7 @@
 /* Asks a thread of ours to look at thread.pending; told from the program's by its value. */
 #define SIGNAL_INTERRUPT       64
 #define SIGNAL_INTERRUPT_VALUE 0x5350414e4c4f4f4bul
+#define SIGNAL_REPORT_VALUE    0x5350414e54454c4cul
 
 /* Never blocked in the kernel's mask while the program runs: we need them ourselves. */
 #define SIGNALS_SYNCHRONOUS (SIGNAL_BIT(SIGSEGV) | SIGNAL_BIT(SIGBUS) | SIGNAL_BIT(SIGTRAP) | SIGNAL_BIT(SIGSYS))
@@ -70,8 +71,10 @@ void signal_restart(struct thread *thread, struct registers *registers);
 /* The mask has changed: what was held back and is open now becomes pending. */
 void signal_release(struct thread *thread);
 
-/* Sends SIGNAL_INTERRUPT to a thread of this process. */
+/* Sends SIGNAL_INTERRUPT to a thread of this process: it leaves what it does and looks what is wanted of it. */
 void signal_interrupt(pid_t tid);
+/* The same for report.h: it notes where it is. */
+void signal_report(pid_t tid);
 /* exec: what is ignored by the program must be ignored by the kernel, for the next program inherits it. */
 void signal_before_exec(struct process *process);
 /* The exec has failed: our handlers are put back. */

@@ -239,7 +239,7 @@ static long move_carry_out(const struct move *move)
         return move_rest(move, -EFAULT);
     bool split = is_split(move);
     result = kernel_mremap(source, move->old_bytes, move->new_bytes, move->flags | MREMAP_FIXED, target);
-    if (result == -EFAULT && split && !keeps && (move->chosen || !same)) {
+    if (result == -EFAULT && split && (move->chosen || !same)) {
         result = move_split(move);
         if (result >= 0)
             return result;
@@ -340,8 +340,10 @@ static long grow(struct move *move)
             result =
                 kernel_mremap(old_end - PAGE_BYTES, PAGE_BYTES, move->new_bytes - move->old_bytes + PAGE_BYTES, 0, 0);
     }
-    if (result >= 0)
+    if (result >= 0) {
         record_growth(move);
+        return (long)move->start;
+    }
     if (result != -ENOMEM || !(move->flags & MREMAP_MAYMOVE))
         return result;
     return move_anywhere(move, 0);

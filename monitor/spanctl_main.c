@@ -8,6 +8,8 @@
 #include <glob.h>
 #include <jansson.h>
 #include <limits.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -17,15 +19,19 @@
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "ld-span/options.h"
 #include "monitor/control.h"
 #include "monitor/statistics.h"
+#include "monitor/unwind.h"
 
 #define EXIT_REFUSED     1 /* there is no such session, or it said no */
 #define EXIT_USAGE       2
 #define TIMEOUT_S        10
+#define FRAMES_MAX       64
+#define STACK_TIMEOUT_MS 3000
 #define ANSWER_BYTES_MAX (64u * 1024u * 1024u)
 
 static bool as_json;
@@ -71,8 +77,8 @@ static int socket_open(const char *path)
     return fd;
 }
 
-/* One line from the socket; NULL when the session ended or was silent for too long. */
-static char *line_receive(int fd)
+/* One line from the socket; NULL when the session ended (`*ended`) or was silent for too long. */
+static char *line_receive(int fd, bool *ended)
 {
     size_t room = 64 * 1024, used = 0;
     char *text = malloc(room);
@@ -80,6 +86,7 @@ static char *line_receive(int fd)
         ssize_t got = recv(fd, text + used, room - used, 0);
         if (got < 0 && errno == EINTR)
             continue;
+        *ended = got == 0 || (got < 0 && errno == ECONNRESET);
         if (got <= 0)
             break;
         char *end = memchr(text + used, '\n', (size_t)got);
@@ -108,11 +115,12 @@ static int session_ask(const char *path, const char *request, json_t **answer)
     if (fd < 0)
         return fd;
     char *text = NULL;
+    bool ended = true;
     if (send(fd, line, (size_t)length, MSG_NOSIGNAL) == length)
-        text = line_receive(fd);
+        text = line_receive(fd, &ended);
     close(fd);
     if (text == NULL)
-        return -ETIMEDOUT;
+        return ended ? -EPIPE : -ETIMEDOUT;
     *answer = json_loads(text, 0, NULL);
     free(text);
     return json_is_object(*answer) ? 0 : -EPROTO;
@@ -154,6 +162,8 @@ static json_t *session_request(pid_t pid, const char *request)
         fail(EXIT_REFUSED, "process %d has no session (spanctl list shows those there are)", (int)pid);
     if (result == -EACCES)
         fail(EXIT_REFUSED, "process %d belongs to another user (use spanctl as that user, or as root)", (int)pid);
+    if (result == -EPIPE)
+        fail(EXIT_REFUSED, "the session of process %d has ended", (int)pid);
     if (result == -ETIMEDOUT)
         fail(EXIT_REFUSED, "the session of process %d does not answer", (int)pid);
     if (result < 0)
@@ -277,6 +287,97 @@ static void stats_show(const json_t *answer)
     free(text);
 }
 
+/* ---- stacks ---------------------------------------------------------------------------------- */
+
+/* In a process of its own, which a page that never comes cannot keep for longer than it is waited for. */
+static _Noreturn void frames_write(pid_t pid, const json_t *thread, int out)
+{
+    struct unwind_frame frames[FRAMES_MAX];
+    uint64_t registers[WIRE_REPORT_REGISTERS];
+    for (size_t i = 0; i < WIRE_REPORT_REGISTERS; i++)
+        registers[i] = (uint64_t)json_integer_value(json_array_get(json_object_get(thread, "registers"), i));
+    struct unwind *unwind = unwind_open(pid);
+    unsigned count = unwind != NULL ? unwind_walk(unwind, registers, frames, FRAMES_MAX) : 0;
+    json_t *list = json_array();
+    for (unsigned i = 0; i < count; i++)
+        json_array_append_new(list, json_pack("{s:I, s:s, s:I, s:s}", "address", (json_int_t)frames[i].address,
+                                              "function", frames[i].function, "offset", (json_int_t)frames[i].offset,
+                                              "file", frames[i].file));
+    _exit(json_dumpfd(list, out, JSON_COMPACT) == 0 ? EXIT_SUCCESS : EXIT_REFUSED);
+}
+
+/* The frames of a thread; NULL: its stack could not be read in time. */
+static json_t *frames_read(pid_t pid, const json_t *thread)
+{
+    int ends[2];
+    json_t *frames = NULL;
+    if (pipe(ends) != 0)
+        fail(EXIT_REFUSED, "pipe: %s", strerror(errno));
+    pid_t child = fork();
+    if (child == 0)
+        frames_write(pid, thread, ends[1]);
+    close(ends[1]);
+    struct pollfd wait = {.fd = ends[0], .events = POLLIN};
+    if (child > 0 && poll(&wait, 1, STACK_TIMEOUT_MS) == 1)
+        frames = json_loadfd(ends[0], JSON_DISABLE_EOF_CHECK, NULL);
+    if (child > 0) {
+        kill(child, SIGKILL);
+        waitpid(child, NULL, 0);
+    }
+    close(ends[0]);
+    return frames;
+}
+
+static void thread_show(const json_t *thread, const json_t *frames)
+{
+    const char *state = string(thread, "state");
+    const json_t *arguments = json_object_get(thread, "arguments");
+    printf("\nthread %lld on node %lld: ", integer(thread, "tid"), integer(thread, "node"));
+    if (integer(thread, "waits_address") != 0)
+        printf("waits for the page of %#llx for %lld ms", integer(thread, "waits_address"),
+               integer(thread, "waits_ns") / 1000000);
+    else if (strcmp(state, "runs") == 0)
+        printf("runs");
+    else
+        printf(strcmp(state, "call") == 0 ? "in %s(" : "does not look; its last call is %s(", string(thread, "call"));
+    for (size_t i = 0; i < json_array_size(arguments) && integer(thread, "waits_address") == 0; i++)
+        printf("%s%#llx", i ? ", " : "", json_integer_value(json_array_get(arguments, i)));
+    puts(arguments != NULL && integer(thread, "waits_address") == 0 ? ")" : "");
+    if (frames == NULL)
+        puts("  its stack cannot be read: a page of it does not come");
+    for (size_t i = 0; i < json_array_size(frames); i++) {
+        const json_t *frame = json_array_get(frames, i);
+        const char *function = string(frame, "function"), *file = string(frame, "file");
+        printf("  #%-2zu 0x%012llx", i, integer(frame, "address"));
+        if (function[0])
+            printf(" in %s+%#llx", function, integer(frame, "offset"));
+        printf(file[0] ? " (%s)\n" : "\n", file);
+    }
+}
+
+static void stacks_show(pid_t pid, json_t *answer, pid_t tid)
+{
+    json_t *threads = json_object_get(answer, "threads");
+    bool found = tid == 0;
+    if (!as_json)
+        printf("%s (pid %d): %zu threads, %zu nodes\n", string(answer, "program"), (int)pid, json_array_size(threads),
+               json_array_size(json_object_get(answer, "nodes")));
+    for (size_t i = 0; i < json_array_size(threads); i++) {
+        json_t *thread = json_array_get(threads, i);
+        if (tid != 0 && integer(thread, "tid") != tid)
+            continue;
+        found = true;
+        json_t *frames = frames_read(pid, thread);
+        if (!as_json)
+            thread_show(thread, frames);
+        json_object_set_new(thread, "frames", frames != NULL ? frames : json_null());
+    }
+    if (!found)
+        fail(EXIT_REFUSED, "process %d: there is no thread %d in this session", (int)pid, (int)tid);
+    if (as_json)
+        json_print(answer);
+}
+
 /* ---- the command line ---------------------------------------------------------------------- */
 
 static void help_show(void)
@@ -287,6 +388,7 @@ static void help_show(void)
          "  list                    sessions of this user, of all users for root (the default)\n"
          "  status PID              nodes and threads of a session\n"
          "  stats PID               what each node has done so far\n"
+         "  stack PID [TID]         where each thread is: its call, the page it waits for, its call chain\n"
          "  migrate PID TID NODE    moves a thread to a node\n"
          "\n"
          "  --json                  answers as JSON, one line\n"
@@ -335,34 +437,43 @@ int main(int argc, char **argv)
 {
     static const struct {
         const char *name;
-        int arguments;
-    } commands[] = {{"list", 0}, {"status", 1}, {"stats", 1}, {"migrate", 3}};
+        int arguments, more;
+        const char *request;
+    } commands[] = {{"list", 0, 0, NULL},
+                    {"status", 1, 0, "status"},
+                    {"stats", 1, 0, "stats"},
+                    {"migrate", 3, 0, NULL},
+                    {"stack", 1, 1, "threads"}};
+    enum { LIST, STATUS, STATS, MIGRATE, STACK, COMMANDS };
     options_read(argc, argv);
     const char *command = optind < argc ? argv[optind] : "list";
     unsigned index = 0;
-    while (index < 4 && strcmp(commands[index].name, command) != 0)
+    while (index < COMMANDS && strcmp(commands[index].name, command) != 0)
         index++;
-    if (index == 4)
+    if (index == COMMANDS)
         fail(EXIT_USAGE, "there is no command %s (spanctl --help shows those there are)", command);
     char **arguments = argv + optind + 1;
-    if (argc - optind - 1 != commands[index].arguments && !(index == 0 && optind == argc))
-        fail(EXIT_USAGE, "%s takes %d argument%s (see spanctl --help)", command, commands[index].arguments,
-             commands[index].arguments == 1 ? "" : "s");
-    if (index == 0) {
+    int count = argc - optind - 1, wanted = commands[index].arguments;
+    if ((count < wanted || count > wanted + commands[index].more) && !(index == LIST && optind == argc))
+        fail(EXIT_USAGE, "%s takes %d argument%s (see spanctl --help)", command, wanted, wanted == 1 ? "" : "s");
+    if (index == LIST) {
         list_show();
         return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_REFUSED;
     }
     char request[64];
     pid_t pid = (pid_t)number_read(arguments[0], "process");
-    if (index == 3)
+    if (index == MIGRATE)
         snprintf(request, sizeof request, "migrate %lu %lu", number_read(arguments[1], "thread"),
                  number_read(arguments[2], "node"));
-    json_t *answer = session_request(pid, index == 3 ? request : command);
-    if (as_json)
+    pid_t tid = index == STACK && count > 1 ? (pid_t)number_read(arguments[1], "thread") : 0;
+    json_t *answer = session_request(pid, index == MIGRATE ? request : commands[index].request);
+    if (index == STACK)
+        stacks_show(pid, answer, tid);
+    else if (as_json)
         json_print(answer);
-    else if (index == 1)
+    else if (index == STATUS)
         status_show(answer);
-    else if (index == 2)
+    else if (index == STATS)
         stats_show(answer);
     json_decref(answer);
     return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_REFUSED;

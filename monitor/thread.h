@@ -35,6 +35,13 @@ enum thread_activity {
 #define THREAD_SIGNALS_MAX  48
 #define THREAD_SIGNALS_FREE 8 /* of those, for what the program does not block */
 
+/* Where a thread was when it was asked (monitor/report.h). */
+struct thread_report {
+    _Atomic bool told;
+    bool in_program;
+    uint64_t arguments[6], registers[WIRE_REPORT_REGISTERS];
+};
+
 struct thread {
     struct thread *self;
     void (*entry)(void);
@@ -70,6 +77,7 @@ struct thread {
     unsigned node;           /* home: where its active half is */
     _Atomic int target;      /* home: node to move to, -1 none */
     _Atomic int activity;    /* enum thread_activity */
+    _Atomic bool awaits;     /* home: in a call that waits for another thread to be where it was bound */
     struct channel *channel; /* to the other half */
 
     _Atomic int32_t kernel_alive; /* cleared by the kernel when the kernel thread is gone */
@@ -80,7 +88,8 @@ struct thread {
     bool foreign;                 /* another process in our memory (vfork, CLONE_VM without CLONE_THREAD) */
     bool traced;        /* it has asked its parent to trace it: what it executes runs natively, as the tracer expects */
     bool trace_pending; /* and the kernel has not been told yet */
-    pid_t stranger;     /* of such a process that is not waited for: its pid, and the signal actions of its parent */
+    /* Of such a process that is not waited for, or a thread of it: who it is, and the signal actions of its maker. */
+    pid_t stranger, stranger_group;
     struct process *parents;
     uint64_t set_tid;   /* CLONE_CHILD_SETTID: where the child writes its tid before it runs */
     void *exec_scratch; /* of an exec in a process that shares our memory: freed by the parent */
@@ -95,12 +104,13 @@ struct thread {
     struct wire_result forward_result;
     uint64_t fault_address; /* peer: of the last question about a mapping, and how often in a row */
     unsigned fault_repeats;
-    uint64_t processors;           /* of this node that its kernel thread is bound to, 0: all; see wire_context */
-    uint64_t processors_sent;      /* home: and where its active half went */
-    struct wire_carried carried;   /* what came with it */
-    uint32_t arrived;              /* when: pager_recent_now */
-    long entries_bytes;            /* home: of directory entries that stand in the program's buffer, for this call */
-    const struct sandbox *sandbox; /* the seccomp filters of the program's that judge it, NULL: none */
+    uint64_t processors;         /* of this node that its kernel thread is bound to, 0: all; see wire_context */
+    uint64_t processors_sent;    /* home: and where its active half went */
+    struct wire_carried carried; /* what came with it */
+    uint32_t arrived;            /* when: pager_recent_now */
+    long entries_bytes;          /* home: of directory entries that stand in the program's buffer, for this call */
+    struct thread_report report;
+    const struct sandbox *sandbox;         /* the seccomp filters of the program's that judge it, NULL: none */
     siginfo_t signals[THREAD_SIGNALS_MAX]; /* that wait, in order */
     bool signal_held[THREAD_SIGNALS_MAX];  /* not before the mask allows it */
 };

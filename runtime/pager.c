@@ -70,6 +70,12 @@ static void pager_clock_start(struct pager *pager, uint64_t page, uint64_t now_n
         *slot = (struct pager_clock){.page = page, .since_ns = now_ns};
 }
 
+uint64_t pager_clock_since(struct pager *pager, uint64_t page)
+{
+    const struct pager_clock *slot = clock_slot(pager, page);
+    return slot->page == page ? slot->since_ns : 0;
+}
+
 void pager_clock_stop(struct pager *pager, uint64_t page)
 {
     struct pager_clock *slot = clock_slot(pager, page);
@@ -371,6 +377,9 @@ static void loop_job(struct pager *pager, struct pager_job *job)
     case PAGER_JOB_STATISTICS:
         pager_statistics_start(pager, job);
         return;
+    case PAGER_JOB_QUESTION:
+        pager_question_start(pager, job);
+        return;
     }
 }
 
@@ -422,6 +431,8 @@ static int loop_frame_peer(struct pager *pager, const struct wire_frame *frame, 
         pager_statistics_fill(pager, &statistics);
         pager_send(pager, HOME_NODE, WIRE_STATISTICS, &statistics, sizeof statistics, NULL, 0);
         return 0;
+    case WIRE_QUESTION:
+        return pager_question_asked(pager, payload, frame->bytes);
     case WIRE_QUIT:
         loop_quit(pager);
         return 0;
@@ -438,6 +449,8 @@ static int loop_frame_home(struct pager *pager, unsigned from, const struct wire
         return pager_file_request(pager, from, payload, frame->bytes);
     case WIRE_STATISTICS:
         return pager_statistics_answer(pager, from, payload, frame->bytes);
+    case WIRE_ANSWER:
+        return pager_question_answered(pager, from, payload, frame->bytes);
     case WIRE_PAGE_REQUEST:
         if (frame->bytes == sizeof request) {
             memcpy(&request, payload, sizeof request);
@@ -470,6 +483,7 @@ static void loop_node_end(struct pager *pager, unsigned number)
     if (!quitting)
         coherence_node_lost(pager->coherence, number);
     pager_statistics_node_lost(pager, number);
+    pager_question_node_lost(pager, number);
 }
 
 static bool loop_channel(struct pager *pager, unsigned number)
@@ -561,6 +575,8 @@ static bool loop_turn(struct pager *pager)
     active |= loop_jobs(pager);
     if (pager->statistics != NULL)
         pager_statistics_expire(pager, pager_now_ns());
+    if (pager->questions != NULL)
+        pager_question_expire(pager, pager_now_ns());
     if (active || pager_now_ns() >= pager->tick_due_ns) {
         uint64_t wait_ns = coherence_tick(pager->coherence);
         uint64_t now_ns = pager_now_ns();

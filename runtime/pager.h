@@ -26,6 +26,8 @@ struct pager_callbacks {
     /* Peer, loop thread: WIRE_QUIT or WIRE_STATISTICS_REQUEST: fill in what the pager does not know (calls, threads).
      */
     void (*statistics)(struct wire_statistics *statistics);
+    /* Loop thread: pager_question asked `what`; the bytes of `answer` that are filled. NULL: nothing is answered. */
+    size_t (*question)(uint32_t what, void *answer, size_t room);
     /* Home, loop thread: the engine channel to `node` ended, at whose end pager_statistics has not asked; `pages_lost`
      * pages had their only copy there, and become zero when this returns.
      * Peer: home is gone (node 0). Does not return to a session that could go on with wrong memory. */
@@ -83,6 +85,13 @@ uint32_t pager_recent_now(void);
 void pager_interrupt(unsigned node, uint32_t thread);
 /* Home, waits at most `timeout_ms`: statistics of every node, own included; `quit` ends the peers' sessions. */
 void pager_statistics(struct wire_statistics statistics[NODES_MAX], bool quit, int timeout_ms);
+
+/* Home, waits at most `timeout_ms`: has the callback of `node`, home included, answer `what`. The bytes of its answer
+ * (at most `room`, and what fits in one frame), or -ETIMEDOUT: none came, or there is no such node. */
+ssize_t pager_question(unsigned node, uint32_t what, void *answer, size_t room, int timeout_ms);
+/* Loop thread, by callbacks: since when (pager_now_ns's clock) somebody waits for the page of the address, 0: nobody.
+ */
+uint64_t pager_waits_since(uint64_t address);
 
 /* Home, before pager_start: from then on what its directory is asked is recorded, as docs/simulation.md tells. */
 int pager_trace_start(void);

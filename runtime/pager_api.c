@@ -275,6 +275,28 @@ void pager_statistics(struct wire_statistics statistics[NODES_MAX], bool quit, i
     pager_job_wait(&pager.queue, &job);
 }
 
+ssize_t pager_question(unsigned node, uint32_t what, void *answer, size_t room, int timeout_ms)
+{
+    struct pager_job job = {
+        .type = PAGER_JOB_QUESTION,
+        .node = node,
+        .what = what,
+        .answer = answer,
+        .answer_room = room,
+        .answer_bytes = -ETIMEDOUT,
+        .deadline_ns = pager_now_ns() + (uint64_t)timeout_ms * 1000000u,
+    };
+    if (!pager_running())
+        return -ETIMEDOUT;
+    pager_job_wait(&pager.queue, &job);
+    return job.answer_bytes;
+}
+
+uint64_t pager_waits_since(uint64_t address)
+{
+    return pager_clock_since(&pager, address >> PAGE_SHIFT);
+}
+
 void pager_forget(void)
 {
     if (!atomic_exchange(&running, false))

@@ -46,6 +46,8 @@ static const char *job_name(enum pager_job_type type)
         return "move";
     case PAGER_JOB_STATISTICS:
         return "statistics";
+    case PAGER_JOB_QUESTION:
+        return "question";
     }
     return "job";
 }

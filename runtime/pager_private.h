@@ -122,6 +122,7 @@ enum pager_job_type {
     PAGER_JOB_WANT,
     PAGER_JOB_MOVE,
     PAGER_JOB_STATISTICS,
+    PAGER_JOB_QUESTION,
 };
 
 struct pager_job {
@@ -139,6 +140,10 @@ struct pager_job {
     uint64_t writes;                /* of which are wanted for writing, as bits */
     unsigned page_count;
     bool quit;
+    uint32_t what, number; /* PAGER_JOB_QUESTION */
+    void *answer;
+    size_t answer_room;
+    ssize_t answer_bytes; /* negative: none has come */
 };
 
 struct pager_queue {
@@ -280,6 +285,8 @@ struct pager {
     struct pager_node nodes[NODES_MAX];
     unsigned node_count;          /* channels in use */
     struct pager_job *statistics; /* waiting for answers, linked by next */
+    struct pager_job *questions;  /* the same */
+    uint32_t question_number;
     struct pager_clock clocks[PAGER_CLOCKS];
     uint64_t tick_due_ns; /* when coherence_tick wants to be called again */
     uint64_t warn_ns;     /* last line of the watchdog */
@@ -311,6 +318,8 @@ void pager_send(struct pager *pager, unsigned node, enum wire_type type, const v
 void pager_fault(struct pager *pager, uint64_t page, bool write);
 /* Loop: the fault on `page` has its answer. */
 void pager_clock_stop(struct pager *pager, uint64_t page);
+/* Since when the page is waited for, 0: it is not. */
+uint64_t pager_clock_since(struct pager *pager, uint64_t page);
 
 /* ---- pager_wait.c: between turns; the loop only ---------------------------------------------- */
 
@@ -345,5 +354,15 @@ int pager_statistics_answer(struct pager *pager, unsigned from, const void *payl
 void pager_statistics_node_lost(struct pager *pager, unsigned node);
 /* Returns when the next job is late, UINT64_MAX when there is none. */
 uint64_t pager_statistics_expire(struct pager *pager, uint64_t now_ns);
+
+/* ---- pager_question.c ------------------------------------------------------------------------ */
+
+/* Home, loop: asks, takes an answer, gives up on a node and on jobs that are late, as for statistics. */
+void pager_question_start(struct pager *pager, struct pager_job *job);
+int pager_question_answered(struct pager *pager, unsigned from, const void *payload, size_t bytes);
+void pager_question_node_lost(struct pager *pager, unsigned node);
+uint64_t pager_question_expire(struct pager *pager, uint64_t now_ns);
+/* Peer, loop: it has been asked. */
+int pager_question_asked(struct pager *pager, const void *payload, size_t bytes);
 
 #endif

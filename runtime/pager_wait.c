@@ -142,7 +142,9 @@ void pager_wait_sleep(struct pager *pager, uint64_t now_ns)
         waits[count++] =
             (struct pollfd){.fd = channel_fd(at->channel), .events = (short)(at->unsent ? POLLIN | POLLOUT : POLLIN)};
     }
-    uint64_t due_ns = pager_statistics_expire(pager, now_ns);
+    uint64_t due_ns = pager_statistics_expire(pager, now_ns), question_ns = pager_question_expire(pager, now_ns);
+    if (question_ns < due_ns)
+        due_ns = question_ns;
     if (pager->tick_due_ns < due_ns)
         due_ns = pager->tick_due_ns;
     if (due_ns > now_ns + PAGER_WATCHDOG_NS)

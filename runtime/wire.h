@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #define WIRE_MAGIC   0x4e415053u /* "SPAN" */
-#define WIRE_VERSION 4u
+#define WIRE_VERSION 5u
 #define WIRE_PORT    7171
 
 #define NODES_MAX 64 /* a sharer set is one 64-bit word */
@@ -147,6 +147,8 @@ enum wire_type {
     WIRE_QUIT = 21,               /* home -> peer: the session ends; answered by WIRE_STATISTICS */
     WIRE_STATISTICS = 22,         /* peer -> home; payload struct wire_statistics */
     WIRE_STATISTICS_REQUEST = 23, /* home -> peer, while the session runs */
+    WIRE_QUESTION = 24,           /* home -> peer; payload struct wire_question */
+    WIRE_ANSWER = 25,             /* peer -> home; the same again, and what is answered */
 
     /* thread channel, home -> peer */
     WIRE_THREAD_START = 40, /* payload struct wire_context: run this */
@@ -194,6 +196,33 @@ struct wire_range {
 struct wire_interrupt {
     uint32_t thread; /* number of the thread in the session, struct wire_context.thread */
     uint32_t reserved;
+};
+
+struct wire_question {
+    uint32_t number; /* goes back with the answer */
+    uint32_t what;   /* enum wire_question_what */
+};
+
+enum wire_question_what {
+    WIRE_QUESTION_LOOK = 1,    /* have the threads of the program on this node look where they are; no answer */
+    WIRE_QUESTION_THREADS = 2, /* where they were: structs wire_thread_report */
+};
+
+/* Where a thread of the program is, on the node that runs it. */
+enum wire_thread_state {
+    WIRE_THREAD_RUNS = 1,   /* in the program's code */
+    WIRE_THREAD_CALLS = 2,  /* in a call */
+    WIRE_THREAD_SILENT = 3, /* it has not looked; the rest is of its last call */
+};
+
+#define WIRE_REPORT_REGISTERS 8 /* RIP, RSP, RBP, RBX, R12 to R15 */
+
+struct wire_thread_report {
+    uint32_t thread;                  /* its number in the session */
+    uint32_t state;                   /* enum wire_thread_state */
+    uint64_t waits_address, waits_ns; /* of the page that it waits for, 0: of none; since how long */
+    uint64_t call, arguments[6];      /* the last one */
+    uint64_t registers[WIRE_REPORT_REGISTERS];
 };
 
 #define WIRE_LATENCY_BUCKETS 32 /* bucket i counts latencies in [2^i, 2^(i+1)) nanoseconds */

@@ -149,9 +149,10 @@ def diagnose(pids):
     """What can be seen of processes that hang, before they are ended."""
     text = []
     spanctl = os.path.join(BUILD, 'spanctl')
-    if pids and os.access(spanctl, os.X_OK):
-        text.append(f'$ spanctl status {pids[0]}')
-        text.append(command_output([spanctl, 'status', str(pids[0])], 5))
+    for pid in pids if os.access(spanctl, os.X_OK) else []:
+        stacks = command_output([spanctl, 'stack', str(pid)], 20)
+        if 'has no session' not in stacks:
+            text += [f'$ spanctl stack {pid}', stacks]
     for pid in pids:
         text.append(f'process {pid}: {read_line(f"/proc/{pid}/cmdline")}')
         try:

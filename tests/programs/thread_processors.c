@@ -1,7 +1,10 @@
 /* A thread that is bound to one processor, by itself or by another thread, runs there, and nowhere else, from the
  * moment the call returns. */
+#include <asm/prctl.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdint.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "behaviour.h"
@@ -38,10 +41,12 @@ static void *binds_itself(void *argument)
     return NULL;
 }
 
-static volatile int wanted_cpu = -1, told_cpu, over;
+static volatile int wanted_cpu = -1, over;
 
-static void *is_bound(void *unused)
+/* Waits for work in the kernel, or busily with calls that concern the thread itself. */
+static void *is_bound(void *busily)
 {
+    uint64_t base;
     while (!over) {
         int cpu = wanted_cpu;
         if (cpu >= 0) {
@@ -49,21 +54,19 @@ static void *is_bound(void *unused)
                 CHECK(sched_getcpu() == cpu);
             wanted_cpu = -1;
         }
-        usleep(100);
+        if (busily)
+            CHECK(syscall(SYS_arch_prctl, ARCH_GET_FS, &base) == 0);
+        else
+            usleep(100);
     }
-    return unused;
+    return NULL;
 }
 
-int main(void)
+static void another_binds(void *busily)
 {
-    pthread_t threads[THREADS], bound;
-    CHECK(sched_getaffinity(0, sizeof allowed, &allowed) == 0);
-    count = CPU_COUNT(&allowed);
-    for (long i = 0; i < THREADS; i++)
-        CHECK(pthread_create(&threads[i], NULL, binds_itself, (void *)i) == 0);
-    for (int i = 0; i < THREADS; i++)
-        CHECK(pthread_join(threads[i], NULL) == 0);
-    CHECK(pthread_create(&bound, NULL, is_bound, NULL) == 0);
+    pthread_t bound;
+    over = 0;
+    CHECK(pthread_create(&bound, NULL, is_bound, busily) == 0);
     for (int round = 0; round < ROUNDS; round++) {
         cpu_set_t wanted;
         int cpu = nth(&allowed, round % count);
@@ -75,6 +78,19 @@ int main(void)
     }
     over = 1;
     CHECK(pthread_join(bound, NULL) == 0);
+}
+
+int main(void)
+{
+    pthread_t threads[THREADS];
+    CHECK(sched_getaffinity(0, sizeof allowed, &allowed) == 0);
+    count = CPU_COUNT(&allowed);
+    for (long i = 0; i < THREADS; i++)
+        CHECK(pthread_create(&threads[i], NULL, binds_itself, (void *)i) == 0);
+    for (int i = 0; i < THREADS; i++)
+        CHECK(pthread_join(threads[i], NULL) == 0);
+    another_binds(NULL);
+    another_binds(&allowed);
     puts("each where it was bound");
     return 0;
 }

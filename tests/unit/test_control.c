@@ -47,7 +47,13 @@ static int move_up(int fd)
     return moved;
 }
 
-static const struct control_operations operations = {status, statistics, migrate};
+static char *threads(void)
+{
+    return strdup("{\"threads\":[]}");
+}
+
+static const struct control_operations operations = {
+    .status = status, .statistics = statistics, .threads = threads, .migrate = migrate};
 
 static void set_up(void)
 {
@@ -105,6 +111,7 @@ START_TEST(requests_are_answered)
     ck_assert_int_ge(fd, 0);
     ck_assert_str_eq(ask(fd, "status\n"), "{\"pid\":1}");
     ck_assert_uint_eq(strlen(ask(fd, "stats\n")), 300000);
+    ck_assert_str_eq(ask(fd, "threads\n"), "{\"threads\":[]}");
     ck_assert_str_eq(ask(fd, "migrate 77 1\n"), "{\"migrating\":true}");
     static const char *const wrong[] = {"migrate 78 1\n",   "migrate 77 9\n", "migrate 77 0\n", "migrate 77\n",
                                         "migrate 77 1 1\n", "migrate -1 1\n", "migrate \n",     "\n",
