@@ -46,7 +46,7 @@ $(B)/spand: $(B)/monitor/spand_main.c.o $(B)/span.a
 	$(check_link)
 # libunwind for other processes comes as code that is not position-independent.
 $(B)/spanctl: $(B)/monitor/spanctl_main.c.o $(B)/span.a
-	$(CC) $(CFLAGS) -static -no-pie $(filter-out -static-pie,$(LDFLAGS)) -o $@ $< $(B)/span.a $(LIBS)
+	$(CC) $(CFLAGS) -static $(filter-out -static-pie,$(LDFLAGS)) -o $@ $< $(B)/span.a $(LIBS)
 	$(check_link)
 
 $(B)/span.a: $(OBJECTS)

@@ -18,6 +18,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -42,6 +43,7 @@
 
 #define AVOID_FIRST_NS 2000000000u
 #define END_WAIT_MS    1000
+#define LOST_WAIT_MS   100
 
 struct pooled {
     struct channel *channel;
@@ -340,8 +342,13 @@ _Noreturn void session_lost(unsigned node, const char *format, ...)
     va_end(arguments);
     while (atomic_load(&ending) || atomic_exchange(&lost, true))
         pause();
-    char line[sizeof what + SESSION_ADDRESS_BYTES + 32];
-    snprintf(line, sizeof line, "lost node %u (%s): %s", node, nodes[node].name, what);
+    char line[sizeof what + SESSION_ADDRESS_BYTES + 96], how[64] = "";
+    int status = session_local_wait(&nodes[node], LOST_WAIT_MS);
+    if (status >= 0 && WIFSIGNALED(status))
+        snprintf(how, sizeof how, " (its process was killed by signal %d)", WTERMSIG(status));
+    else if (status >= 0)
+        snprintf(how, sizeof how, " (its process ended with status %d)", WEXITSTATUS(status));
+    snprintf(line, sizeof line, "lost node %u (%s): %s%s", node, nodes[node].name, what, how);
     if (configuration.statistics && configuration.statistics_file[0])
         statistics_write_error(configuration.program, getpid(), line, configuration.statistics_file);
     span_fatal("%s", line);

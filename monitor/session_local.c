@@ -214,18 +214,20 @@ int session_local_start(struct session_node *node, unsigned number, struct chann
     return result;
 }
 
-void session_local_wait(struct session_node *node, int timeout_ms)
+int session_local_wait(struct session_node *node, int timeout_ms)
 {
+    int status;
     if (node->pid == 0)
-        return;
+        return -1;
     int fd = (int)syscall(SYS_pidfd_open, node->pid, 0);
     struct pollfd end = {.fd = fd, .events = POLLIN};
     if (fd >= 0) {
         poll(&end, 1, timeout_ms);
         close(fd);
     }
-    waitpid(node->pid, NULL, __WALL | WNOHANG);
+    bool ended = waitpid(node->pid, &status, __WALL | WNOHANG) == node->pid;
     node->pid = 0;
+    return ended ? status : -1;
 }
 
 int session_local_thread(struct session_node *node, struct channel **channel, char why[WIRE_MESSAGE_BYTES])

@@ -20,8 +20,9 @@ void session_hello(struct wire_hello *hello, unsigned node);
 /* Makes the runtime process of a peer on this machine: a copy of this one, which gives up all of the program. */
 int session_local_start(struct session_node *node, unsigned number, struct channel **engine,
                         char why[WIRE_MESSAGE_BYTES]);
-/* Waits, at most `timeout_ms`, for a peer that has been told to go: what init does late, or never in a container. */
-void session_local_wait(struct session_node *node, int timeout_ms);
+/* Waits, at most `timeout_ms`, for the process of a peer to end: what init does late, or never in a container. Its wait
+ * status, or -1: there is none, it has not ended, or somebody else knows. */
+int session_local_wait(struct session_node *node, int timeout_ms);
 /* A thread channel to it. */
 int session_local_thread(struct session_node *node, struct channel **channel, char why[WIRE_MESSAGE_BYTES]);
 const char *session_node_name(unsigned node);
