@@ -44,6 +44,7 @@ const struct option_row option_table[] = {
     {"glibc-hwcaps-mask", OPTION_TEXT, SOURCE_VARIABLE, FIELD(hwcaps_mask), 0},
     {"argv0", OPTION_TEXT, SOURCE_COMMAND, FIELD(argv0), 0},
     {"affinity", OPTION_TEXT, SOURCE_COMMAND, FIELD(affinity), 0},
+    {"peers", OPTION_TEXT, SOURCE_COMMAND, FIELD(peers), 0},
     {"executed", OPTION_TEXT, SOURCE_COMMAND, FIELD(executed), 0},
     {"list", OPTION_MODE, SOURCE_COMMAND, 0, SPAN_LIST},
     {"verify", OPTION_MODE, SOURCE_COMMAND, 0, SPAN_VERIFY},

@@ -45,7 +45,8 @@ struct span_options {
     bool inhibit_cache;
 
     const char
-        *affinity; /* from a session's execve: the processors that the program is bound to, words in hexadecimal */
+        *affinity, /* from a session's execve: the processors that the program is bound to, words in hexadecimal */
+        *peers;    /* and the processes of its peers, which are this process's children */
     const char *executed; /* from a session's execve: the file, exactly so; the arguments begin with argv[0] */
 
     /* ours */

@@ -79,6 +79,8 @@ void monitor_prepare(const struct span_options *options)
         options_serialize(options, strings, sizeof strings, configuration.arguments, SESSION_ARGUMENTS_MAX);
     if (configuration.argument_count == SIZE_MAX)
         span_fatal("the options are too long to be handed on to children");
+    if (options->peers)
+        session_peers_told(options->peers);
     session_prepare(&configuration);
 }
 

@@ -39,7 +39,8 @@ static long vector_count(uint64_t vector)
     return -E2BIG;
 }
 
-#define AFFINITY_BYTES 2048 /* of processors as text */
+#define AFFINITY_BYTES 2048             /* of processors as text */
+#define PEERS_BYTES    (NODES_MAX * 12) /* of processes as text */
 
 /* Our arguments in front of the program's: [ld-span options --executed PATH argv0 argv1 ...]. */
 static long arguments_build(struct thread *thread, const char *path, uint64_t argv, char ***out)
@@ -48,14 +49,14 @@ static long arguments_build(struct thread *thread, const char *path, uint64_t ar
     long count = argv ? vector_count(argv) : 0;
     if (count < 0)
         return count;
-    size_t bytes =
-        (size_t)(count + (long)configuration->argument_count + 10) * sizeof(char *) + PATH_MAX + AFFINITY_BYTES;
+    size_t bytes = (size_t)(count + (long)configuration->argument_count + 10) * sizeof(char *) + PATH_MAX +
+                   AFFINITY_BYTES + PEERS_BYTES;
     char **vector = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (vector == MAP_FAILED)
         return -ENOMEM;
     thread->exec_scratch = vector;
     thread->exec_scratch_bytes = bytes;
-    char *copy = (char *)vector + bytes - PATH_MAX, *affinity = copy - AFFINITY_BYTES;
+    char *copy = (char *)vector + bytes - PATH_MAX, *affinity = copy - AFFINITY_BYTES, *peers = affinity - PEERS_BYTES;
     snprintf(copy, PATH_MAX, "%s", path);
     size_t n = 0;
     vector[n++] = (char *)(uintptr_t) "ld-span";
@@ -64,6 +65,10 @@ static long arguments_build(struct thread *thread, const char *path, uint64_t ar
     if (view_affinity_tell(thread->tid, affinity, AFFINITY_BYTES)) {
         vector[n++] = (char *)(uintptr_t) "--affinity";
         vector[n++] = affinity;
+    }
+    if (session_peers_tell(peers, PEERS_BYTES)) {
+        vector[n++] = (char *)(uintptr_t) "--peers";
+        vector[n++] = peers;
     }
     vector[n++] = (char *)(uintptr_t) "--executed";
     vector[n++] = copy;

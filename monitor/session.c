@@ -726,6 +726,28 @@ void session_statistics(struct statistics_session *session, struct wire_statisti
     statistics_collect(session, all, false);
 }
 
+bool session_peers_tell(char *text, size_t size)
+{
+    size_t used = 0;
+    for (unsigned node = 1; node < node_count && getpid() == home_pid; node++) {
+        if (nodes[node].pid == 0 || used + 16 > size)
+            continue;
+        used += (size_t)snprintf(text + used, size - used, "%d,", (int)nodes[node].pid);
+    }
+    return used != 0;
+}
+
+void session_peers_told(const char *text)
+{
+    for (int length; *text; text += length) {
+        struct session_node left = {0};
+        length = 0;
+        if (sscanf(text, "%d,%n", &left.pid, &length) != 1 || length == 0)
+            return;
+        session_local_wait(&left, END_WAIT_MS);
+    }
+}
+
 void session_fork_child(void)
 {
     session_unpin();

@@ -91,6 +91,11 @@ _Noreturn void session_lost(unsigned node, const char *format, ...) __attribute_
 void session_end(void);
 /* Between the program's instructions: stays here for good when the program is ending. */
 void session_stop_at_end(void);
+/* Across an execve of this process: the processes of its local peers as text (false: there are none), and in the next
+ * program, before it runs, waits for them. They end with their connections; the kernel would tell the program of them.
+ */
+bool session_peers_tell(char *text, size_t size);
+void session_peers_told(const char *text);
 /* In the child of a fork: one node, nothing connected. */
 void session_fork_child(void);
 /* What the program is called, for messages. */
