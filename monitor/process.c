@@ -137,6 +137,25 @@ static void stranger_add(struct thread *child, struct process *parents, pid_t gr
     pthread_mutex_unlock(&strangers_lock);
 }
 
+/* Children in our memory whose makers wait until they execute or end. */
+static _Atomic unsigned vforks;
+
+/* Counted before it is looked whether the program ends: either this sees that, or who ends it waits. */
+static void vfork_begin(void)
+{
+    atomic_fetch_add(&vforks, 1);
+    if (!session_is_ending())
+        return;
+    atomic_fetch_sub(&vforks, 1);
+    session_stop_at_end();
+}
+
+void process_await_vforks(int timeout_ms)
+{
+    for (int i = 0; i < timeout_ms && atomic_load(&vforks) != 0; i++)
+        usleep(1000);
+}
+
 static long clone_thread(struct thread *parent, struct registers *registers, uint64_t flags, uint64_t stack,
                          uint64_t parent_tid, uint64_t child_tid, uint64_t tls)
 {
@@ -147,7 +166,7 @@ static long clone_thread(struct thread *parent, struct registers *registers, uin
     struct thread *child = thread_allocate();
     if (!child) {
         thread_set_mask(parent->mask & ~SIGNALS_OURS);
-        return -EAGAIN;
+        return -ENOMEM;
     }
     child->process = parent->process;
     /* A thread of another process in our memory stays where that process is, with the descriptors that it has. */
@@ -167,7 +186,7 @@ static long clone_thread(struct thread *parent, struct registers *registers, uin
         if (process == MAP_FAILED) {
             thread_release(child);
             thread_set_mask(parent->mask & ~SIGNALS_OURS);
-            return -EAGAIN;
+            return -ENOMEM;
         }
         memcpy(process->actions, parent->process->actions, sizeof process->actions);
         process->known = parent->process->known;
@@ -190,7 +209,11 @@ static long clone_thread(struct thread *parent, struct registers *registers, uin
     bool inherits = member && !waits;
     if (inherits)
         view_thread_begin();
+    if (waits)
+        vfork_begin();
     long result = thread_clone(child, host, (int *)parent_tid, cleared, child_begin);
+    if (waits)
+        atomic_fetch_sub(&vforks, 1);
     if (inherits)
         view_thread_created(parent->tid, (pid_t)result);
     thread_set_mask(parent->mask & ~SIGNALS_OURS);

@@ -30,6 +30,8 @@ long process_clone3(struct thread *thread, struct registers *registers, uint64_t
 _Noreturn void process_exit_thread(struct thread *thread, int status);
 /* exit_group(2): statistics, peers, end. */
 _Noreturn void process_exit(int status);
+/* Before peers go: a child that shares this memory may need pages of theirs until it executes. */
+void process_await_vforks(int timeout_ms);
 
 /* execveat(2), AT_FDCWD and flags 0 for execve: negative errno, or no return. */
 long process_exec(struct thread *thread, int directory, uint64_t path, uint64_t argv, uint64_t envp, int flags);

@@ -28,6 +28,7 @@
 #include "monitor/control.h"
 #include "monitor/fatal.h"
 #include "monitor/fdguard.h"
+#include "monitor/process.h"
 #include "monitor/report.h"
 #include "monitor/session_private.h"
 #include "monitor/shadow.h"
@@ -44,6 +45,7 @@
 #define AVOID_FIRST_NS 2000000000u
 #define END_WAIT_MS    1000
 #define LOST_WAIT_MS   100
+#define VFORK_WAIT_MS  500
 
 struct pooled {
     struct channel *channel;
@@ -71,8 +73,12 @@ static pthread_mutex_t use_lock = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic bool use_tried, in_use;
 static _Atomic uint64_t usable = UINT64_MAX; /* nodes that threads may go to: a bit each, home's always */
 static pid_t home_pid;
-static _Atomic bool ending; /* peers have been told to go */
-static _Atomic bool lost;   /* and who finds it first says so */
+/* Ends once, one way or the other. */
+static _Atomic enum phase {
+    PHASE_RUNS,
+    PHASE_ENDS, /* the program has ended, and peers are told to go */
+    PHASE_LOST, /* a node is lost, and who found it says so */
+} phase;
 
 static pthread_mutex_t pool_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct pooled *pool[NODES_MAX];
@@ -333,6 +339,29 @@ void session_unpin(void)
 /* ---- bringing peers into use ----------------------------------------------------------------------------------------
  */
 
+/* True to the first who wants the session to end in this way; to all others it ends already. */
+static bool phase_enter(enum phase wanted)
+{
+    enum phase runs = PHASE_RUNS;
+    return atomic_compare_exchange_strong(&phase, &runs, wanted);
+}
+
+static _Noreturn void lost_end(unsigned node, const char *what)
+{
+    char line[512], how[64] = "";
+    int status = session_local_wait(&nodes[node], LOST_WAIT_MS);
+    if (status >= 0 && WIFSIGNALED(status))
+        snprintf(how, sizeof how, " (its process was killed by signal %d)", WTERMSIG(status));
+    else if (status >= 0)
+        snprintf(how, sizeof how, " (its process ended with status %d)", WEXITSTATUS(status));
+    snprintf(line, sizeof line, "lost node %u (%s): %s%s", node, nodes[node].name, what, how);
+    span_warn("%s", line);
+    if (configuration.statistics && configuration.statistics_file[0])
+        statistics_write_error(configuration.program, getpid(), line, configuration.statistics_file);
+    for (;;)
+        syscall(SYS_exit_group, SPAN_EXIT_FAILURE);
+}
+
 _Noreturn void session_lost(unsigned node, const char *format, ...)
 {
     char what[256];
@@ -340,24 +369,21 @@ _Noreturn void session_lost(unsigned node, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(what, sizeof what, format, arguments);
     va_end(arguments);
-    while (atomic_load(&ending) || atomic_exchange(&lost, true))
+    if (phase_enter(PHASE_LOST))
+        lost_end(node, what);
+    for (;;)
         pause();
-    char line[sizeof what + SESSION_ADDRESS_BYTES + 96], how[64] = "";
-    int status = session_local_wait(&nodes[node], LOST_WAIT_MS);
-    if (status >= 0 && WIFSIGNALED(status))
-        snprintf(how, sizeof how, " (its process was killed by signal %d)", WTERMSIG(status));
-    else if (status >= 0)
-        snprintf(how, sizeof how, " (its process ended with status %d)", WEXITSTATUS(status));
-    snprintf(line, sizeof line, "lost node %u (%s): %s%s", node, nodes[node].name, what, how);
-    if (configuration.statistics && configuration.statistics_file[0])
-        statistics_write_error(configuration.program, getpid(), line, configuration.statistics_file);
-    span_fatal("%s", line);
 }
 
+/* The loop goes on when the program ends: who ends it waits for an answer of the loop. */
 static void on_node_lost(unsigned node, size_t pages_lost)
 {
-    if (!atomic_load(&ending))
-        session_lost(node, "the connection ended, and with it %zu pages whose only copy was there", pages_lost);
+    char what[128];
+    snprintf(what, sizeof what, "the connection ended, and with it %zu pages whose only copy was there", pages_lost);
+    if (phase_enter(PHASE_LOST))
+        lost_end(node, what);
+    while (atomic_load(&phase) == PHASE_LOST) /* or the program would get zeros for what is lost */
+        pause();
 }
 
 static const struct pager_callbacks callbacks = {.node_lost = on_node_lost, .question = report_question};
@@ -467,6 +493,8 @@ static uint64_t use_now(void)
 static bool thread_unpin(struct thread *thread, void *unused)
 {
     (void)unused;
+    if (thread->tid == 0) /* it is being made, and inherits this */
+        return true;
     sched_setaffinity(thread->tid, sizeof processors_allowed, &processors_allowed);
     view_affinity_bind(thread->tid);
     return true;
@@ -674,9 +702,14 @@ static void statistics_collect(struct statistics_session *out, struct wire_stati
     };
 }
 
+bool session_is_ending(void)
+{
+    return atomic_load(&phase) == PHASE_ENDS && getpid() == home_pid;
+}
+
 void session_stop_at_end(void)
 {
-    while (atomic_load(&ending) && getpid() == home_pid)
+    while (session_is_ending())
         pause();
 }
 
@@ -703,10 +736,11 @@ void session_end(void)
     if ((!configuration.statistics && !configuration.trace_file[0] && !session_distributed()) || lonely ||
         getpid() != home_pid) /* a process of the program's in the same memory */
         return;
-    while (atomic_exchange(&ending, true))
+    while (!phase_enter(PHASE_ENDS))
         pause(); /* another thread ends the program already, with its status */
     /* All that follows takes milliseconds, in which no other thread may do what natively it could not do any more. */
     thread_each(thread_stop, thread_self());
+    process_await_vforks(VFORK_WAIT_MS);
     if (configuration.trace_file[0])
         trace_write();
     if (configuration.statistics)
@@ -717,8 +751,11 @@ void session_end(void)
         statistics_write_json(&session, configuration.statistics_file);
     else if (configuration.statistics)
         statistics_print(&session);
-    for (unsigned node = 1; node < node_count; node++)
-        session_local_wait(&nodes[node], END_WAIT_MS);
+    uint64_t end_ns = clock_ns(CLOCK_MONOTONIC) + END_WAIT_MS * 1000000ull;
+    for (unsigned node = 1; node < node_count; node++) {
+        uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
+        session_local_wait(&nodes[node], now_ns < end_ns ? (int)((end_ns - now_ns) / 1000000u) : 0);
+    }
 }
 
 void session_statistics(struct statistics_session *session, struct wire_statistics all[NODES_MAX])
@@ -756,7 +793,7 @@ void session_fork_child(void)
     lonely = true;
     for (unsigned node = 0; node < node_count; node++)
         nodes[node].pid = 0; /* its parent's children */
-    atomic_store(&ending, false);
+    atomic_store(&phase, PHASE_RUNS);
     unsigned processors = (unsigned)CPU_COUNT(&processors_allowed);
     view_initialise(1, &processors);
     atomic_store(&in_use, false);
@@ -775,7 +812,7 @@ void session_name_program(const char *name)
 bool session_statistics_read(struct wire_statistics all[NODES_MAX])
 {
     pthread_mutex_lock(&statistics_lock);
-    bool going = !atomic_load(&ending);
+    bool going = atomic_load(&phase) == PHASE_RUNS;
     if (going)
         pager_statistics(all, false, 1000);
     pthread_mutex_unlock(&statistics_lock);

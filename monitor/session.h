@@ -89,6 +89,7 @@ void session_channel_give(unsigned node, struct channel *channel);
 _Noreturn void session_lost(unsigned node, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* The program ends: its other threads here stop, peers are told and waited for, statistics. */
 void session_end(void);
+bool session_is_ending(void);
 /* Between the program's instructions: stays here for good when the program is ending. */
 void session_stop_at_end(void);
 /* Across an execve of this process: the processes of its local peers as text (false: there are none), and in the next

@@ -101,7 +101,8 @@ bool session_make_room(void)
 {
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     static bool told;
-    pthread_mutex_lock(&lock);
+    if (pthread_mutex_trylock(&lock) != 0)
+        return false; /* another thread does, or did when this process was forked */
     if (session_distributed() && !told)
         span_warn("no process is left to make a thread, and some are the session's own (raise ulimit -u)");
     told |= session_distributed();

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "monitor/calls.h"
@@ -25,9 +26,9 @@
 #include "runtime/pager.h"
 #include "syscall/table.h"
 
-#define ASK_AGAIN_MS       10
-#define AFFINITY_TRIES_MAX 400
-#define AFFINITY_AGAIN_US  500
+#define ASK_AGAIN_MS      10
+#define AFFINITY_AWAIT_NS 200000000u
+#define AFFINITY_AGAIN_US 500
 
 static _Atomic uint64_t migrations;
 
@@ -378,6 +379,13 @@ void shadow_follow_affinity(pid_t tid)
         thread_each(follow_one, &tid);
 }
 
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
 struct settled_request {
     pid_t tid;
     bool settled;
@@ -403,12 +411,12 @@ void shadow_await_affinity(pid_t tid)
 {
     struct settled_request request = {.tid = tid};
     atomic_store(&thread_self()->awaits, true); /* somebody may bind this one at the same time */
-    for (int i = 0; i < AFFINITY_TRIES_MAX && !request.settled; i++) {
-        if (i > 0)
-            usleep(AFFINITY_AGAIN_US);
+    for (uint64_t start_ns = now_ns();; usleep(AFFINITY_AGAIN_US)) {
         request.settled = true; /* it may have ended, or be another process's */
         if (session_distributed())
             thread_each(settled_one, &request);
+        if (request.settled || atomic_load(&thread_self()->pending) || now_ns() - start_ns > AFFINITY_AWAIT_NS)
+            break;
     }
     atomic_store(&thread_self()->awaits, false);
 }

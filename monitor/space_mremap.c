@@ -185,7 +185,7 @@ static bool is_split(const struct move *move)
  * The call for a move that also changes the size has failed, for the kernel changes the size of one mapping only:
  * what grows is in the last one, which goes first, since that is what can fail.
  */
-static long move_split(const struct move *move)
+static long move_split(const struct move *move, bool *begun)
 {
     struct move rest = *move;
     rest.flags |= MREMAP_FIXED;
@@ -195,6 +195,7 @@ static long move_split(const struct move *move)
         if (result < 0)
             return result;
         space_erase(new_end, old_end);
+        *begun = true;
         rest.old_bytes = move->new_bytes;
     } else {
         long result = -EFAULT;
@@ -209,6 +210,7 @@ static long move_split(const struct move *move)
         }
         if (result < 0)
             return result;
+        *begun = true;
         move_record(&last);
         rest.old_bytes = move->old_bytes - bytes;
     }
@@ -240,8 +242,9 @@ static long move_carry_out(const struct move *move)
     bool split = is_split(move);
     result = kernel_mremap(source, move->old_bytes, move->new_bytes, move->flags | MREMAP_FIXED, target);
     if (result == -EFAULT && split && (move->chosen || !same)) {
-        result = move_split(move);
-        if (result >= 0)
+        bool begun = false;
+        result = move_split(move, &begun);
+        if (result >= 0 || begun) /* what has come stays, and so does what was held around it */
             return result;
     }
     if (result < 0 && held)

@@ -192,6 +192,11 @@ int statistics_write_error(const char *program, pid_t pid, const char *error, co
     json_t *all = json_pack("{s:s, s:i, s:s}", "program", program, "pid", (int)pid, "error", error);
     char *text = json_dumps(all, JSON_COMPACT);
     json_decref(all);
+    struct stat old;
+    if (stat(path, &old) == 0 && !S_ISREG(old.st_mode)) { /* who reads a pipe may not come any more */
+        free(text);
+        return 0;
+    }
     return json_write(text, path);
 }
 

@@ -19,6 +19,7 @@
 #define LOOK_NS       2000000u   /* how often the connection is asked about */
 #define STALE_NS      100000000u /* a longer time between two looks says nothing */
 #define GROW_NS       1000000000u
+#define RATE_MAX      10000000000u /* bytes a second; nothing is packed for such a link */
 #define BACKLOG_BYTES (64u * 1024u)
 #define TRY_EVERY     64u /* frames that are not packed, until one is tried again: contents change */
 #define SHARE_ONE     1024u
@@ -75,7 +76,7 @@ static void link_look(struct pager_node *node, uint64_t now_ns)
     bool before = known->backlog && passed_ns < STALE_NS;
     known->backlog = link.unsent > BACKLOG_BYTES;
     if (!known->backlog) {
-        if (now_ns - known->rate_ns > GROW_NS) {
+        if (now_ns - known->rate_ns > GROW_NS && known->rate < RATE_MAX) {
             known->rate += known->rate / 4;
             known->rate_ns = now_ns;
         }
@@ -86,7 +87,7 @@ static void link_look(struct pager_node *node, uint64_t now_ns)
         return;
     if (before) {
         uint64_t rate = (link.acknowledged - known->acknowledged) * 1000000000u / waited_ns;
-        known->rate = known->rate == 0 ? rate + 1 : (known->rate * 3 + rate) / 4 + 1;
+        known->rate = rate < known->rate / 2 || known->rate == 0 ? rate + 1 : (known->rate * 3 + rate) / 4 + 1;
         known->rate_ns = now_ns;
     }
     known->since_ns = now_ns;
