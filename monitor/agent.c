@@ -255,7 +255,9 @@ static void thread_pass(int fd, const struct wire_preamble *preamble)
 /* The preamble is complete. The descriptor stays the caller's, who closes it. */
 static void connection_begin(int fd, const struct wire_preamble *preamble)
 {
-    const char *full = session_count >= configuration.sessions_max ? "it serves as many sessions as it may" : NULL;
+    const char *full = session_count >= configuration.sessions_max
+                           ? "it serves as many sessions as it may (wait, or start spand with a larger --max-sessions)"
+                           : NULL;
     if (preamble->magic != WIRE_MAGIC) {
         if (configuration.verbose)
             say("connection closed: it is not ld-span's");

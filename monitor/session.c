@@ -237,7 +237,10 @@ static void peers_probe(void)
             const char *remedy = why[0] && why[strlen(why) - 1] == ')' ? "" : " (start spand there, or --best-effort)";
             if (!configuration.best_effort)
                 span_fatal("node %s: %s%s", configuration.peers[i], why, remedy);
-            span_warn("node %s: %s; going on without it", configuration.peers[i], why);
+            if (configuration.executed) /* the first program has said so */
+                span_verbose("node %s: %s; going on without it", configuration.peers[i], why);
+            else
+                span_warn("node %s: %s; going on without it", configuration.peers[i], why);
             continue;
         }
         channel_close(channel);

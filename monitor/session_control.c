@@ -5,6 +5,7 @@
 #include <jansson.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -70,7 +71,9 @@ void session_control_start(void)
     };
     int result = control_start(&operations, fdguard_move);
     if (result < 0)
-        span_verbose("no control socket for spanctl: error %d", -result);
+        span_verbose("spanctl will not find this session: no socket can be made below %s: %s (set XDG_RUNTIME_DIR to a "
+                     "directory of yours)",
+                     getenv("XDG_RUNTIME_DIR") ? getenv("XDG_RUNTIME_DIR") : "/tmp", strerror(-result));
 }
 
 /* The kernel counts a thread for a moment longer than its end can be waited for. */

@@ -81,6 +81,9 @@ static void limits_lift(void)
             continue;
         limit.rlim_cur = limit.rlim_max;
         setrlimit(lifted[i], &limit);
+        limit.rlim_cur = limit.rlim_max = RLIM_INFINITY;
+        if (lifted[i] == RLIMIT_CPU)
+            setrlimit(lifted[i], &limit); /* where that is permitted */
     }
 }
 

@@ -291,6 +291,13 @@ static void cell_print(FILE *out, const struct statistics_session *session, unsi
     }
 }
 
+/* The end of a name tells nodes apart: it has the port. */
+static void head_print(FILE *out, const char *name)
+{
+    size_t length = strlen(name);
+    fprintf(out, " %*s", COLUMN_WIDTH, length > COLUMN_WIDTH ? name + length - COLUMN_WIDTH : name);
+}
+
 char *statistics_text(const struct statistics_session *session)
 {
     char *text = NULL;
@@ -305,7 +312,7 @@ char *statistics_text(const struct statistics_session *session)
         unsigned end = first + COLUMNS_MAX < session->node_count ? first + COLUMNS_MAX : session->node_count;
         fprintf(out, "%*s", LABEL_WIDTH, "");
         for (unsigned i = first; i < end; i++)
-            fprintf(out, " %*.*s", COLUMN_WIDTH, COLUMN_WIDTH, session->names[i]);
+            head_print(out, session->names[i]);
         fputc('\n', out);
         for (size_t row = 0; row < sizeof rows / sizeof rows[0]; row++) {
             if (rows[row].title != NULL)

@@ -74,6 +74,12 @@ static int socket_connect(const struct sockaddr_storage *address, uint64_t deadl
     return fd;
 }
 
+static unsigned address_port(const struct sockaddr_storage *address)
+{
+    return ntohs(address->ss_family == AF_INET6 ? ((const struct sockaddr_in6 *)address)->sin6_port
+                                                : ((const struct sockaddr_in *)address)->sin_port);
+}
+
 static int connect_any(const char *address, uint64_t deadline, char why[WIRE_MESSAGE_BYTES])
 {
     struct sockaddr_storage addresses[CHANNEL_ADDRESSES_MAX];
@@ -87,7 +93,8 @@ static int connect_any(const char *address, uint64_t deadline, char why[WIRE_MES
     for (int i = 0; i < count && result < 0; i++)
         result = socket_connect(&addresses[i], deadline);
     if (result < 0)
-        snprintf(why, WIRE_MESSAGE_BYTES, "cannot connect to %s: %s%s", address, strerror(-result),
+        snprintf(why, WIRE_MESSAGE_BYTES, "cannot connect to %s, port %u: %s%s", address, address_port(&addresses[0]),
+                 strerror(-result),
                  result == -ECONNREFUSED ? " (start spand there)" : " (check the name and the network)");
     return result;
 }
@@ -198,7 +205,7 @@ int channel_listen(const char *address, char name[64], char why[WIRE_MESSAGE_BYT
         if (fd >= 0)
             close(fd);
         snprintf(why, WIRE_MESSAGE_BYTES, "cannot listen on %s: %s%s", address, strerror(error),
-                 error == EADDRINUSE ? " (another agent has it; choose another port with --listen)" : "");
+                 error == EADDRINUSE ? " (another agent or program has it; choose another port with --listen)" : "");
         return -error;
     }
     address_name(&addresses[0], name);

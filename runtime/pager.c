@@ -537,8 +537,9 @@ static void loop_watchdog(struct pager *pager, uint64_t now_ns)
     if (since_ns > now_ns || now_ns - since_ns < PAGER_WATCHDOG_NS || now_ns - pager->warn_ns < PAGER_WATCHDOG_NS)
         return;
     pager->warn_ns = now_ns;
-    pager_warn("node %u: waits for node %u, page 0x%lx since %lu s", pager->configuration.node, waits_for,
-               page << PAGE_SHIFT, (now_ns - since_ns) / 1000000000u);
+    pager_warn(
+        "node %u waits for node %u since %lu s, for the page of %#lx (is that one stopped, or its machine gone?)",
+        pager->configuration.node, waits_for, (now_ns - since_ns) / 1000000000u, page << PAGE_SHIFT);
 }
 
 /* What a turn has queued goes out at its end, in one piece for each node. */
