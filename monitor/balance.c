@@ -11,6 +11,7 @@
 #include <sys/prctl.h>
 #include <time.h>
 
+#include "monitor/clock.h"
 #include "monitor/fatal.h"
 #include "monitor/session_private.h"
 #include "monitor/shadow.h"
@@ -32,13 +33,6 @@ struct gathering {
     size_t count;
     pid_t tids[THREADS_AT_ONCE];
 };
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 static bool gather(struct thread *thread, void *argument)
 {
@@ -101,7 +95,7 @@ static void *loop(void *unused)
                 .program_us = nodes[node].program_us,
                 .cpu_us = nodes[node].cpu_user_us + nodes[node].cpu_system_us,
                 .idle_us = nodes[node].idle_us,
-                .at_ns = now_ns(),
+                .at_ns = clock_now_ns(),
             };
             bool bad = before[node].at_ns && wasted(&before[node], &now, node);
             strikes[node] = bad ? strikes[node] + 1 : 0;

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <time.h>
 
 /*
  * Where the session's vDSO jumps, for struct thread. Called by the program: its stack and FS base,
@@ -34,6 +35,14 @@ const void *vdso_image(size_t *bytes);
  * be called.
  */
 void clock_initialise(int64_t monotonic_offset_ns, int64_t boottime_offset_ns, int64_t realtime_offset_ns);
+
+/* CLOCK_MONOTONIC of this node, for the monitor itself. */
+static inline uint64_t clock_now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
 
 /*
  * The session numbers this node's processors from `first` on: those that the calling thread may run

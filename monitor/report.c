@@ -1,3 +1,6 @@
+/*
+ * What a thread notes when it is asked, and what is told of it.
+ */
 #include "monitor/report.h"
 
 #include <stdatomic.h>
@@ -7,6 +10,7 @@
 #include <time.h>
 
 #include "monitor/active.h"
+#include "monitor/clock.h"
 #include "monitor/signal.h"
 #include "monitor/thread.h"
 #include "runtime/pager.h"
@@ -66,13 +70,6 @@ struct request {
     bool pages;
 };
 
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 static bool take_one(struct thread *thread, void *argument)
 {
     struct request *request = argument;
@@ -98,7 +95,7 @@ static bool take_one(struct thread *thread, void *argument)
         since_ns = pager_waits_since(address);
     if (since_ns != 0) {
         out->waits_address = address;
-        out->waits_ns = now_ns() - since_ns;
+        out->waits_ns = clock_now_ns() - since_ns;
     }
     return true;
 }

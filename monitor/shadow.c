@@ -379,13 +379,6 @@ void shadow_follow_affinity(pid_t tid)
         thread_each(follow_one, &tid);
 }
 
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 struct settled_request {
     pid_t tid;
     bool settled;
@@ -411,11 +404,11 @@ void shadow_await_affinity(pid_t tid)
 {
     struct settled_request request = {.tid = tid};
     atomic_store(&thread_self()->awaits, true); /* somebody may bind this one at the same time */
-    for (uint64_t start_ns = now_ns();; usleep(AFFINITY_AGAIN_US)) {
+    for (uint64_t start_ns = clock_now_ns();; usleep(AFFINITY_AGAIN_US)) {
         request.settled = true; /* it may have ended, or be another process's */
         if (session_distributed())
             thread_each(settled_one, &request);
-        if (request.settled || atomic_load(&thread_self()->pending) || now_ns() - start_ns > AFFINITY_AWAIT_NS)
+        if (request.settled || atomic_load(&thread_self()->pending) || clock_now_ns() - start_ns > AFFINITY_AWAIT_NS)
             break;
     }
     atomic_store(&thread_self()->awaits, false);

@@ -1,3 +1,7 @@
+/*
+ * Call chains: the process's mappings, the unwind tables and symbols of the files behind them, and what libunwind asks
+ * for on the way. Registers that a function need not keep are not known, and come as zero.
+ */
 #include "monitor/unwind.h"
 
 #include <errno.h>
