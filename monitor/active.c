@@ -7,6 +7,7 @@
 #include "monitor/active.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
@@ -25,6 +26,7 @@
 #include "monitor/peer.h"
 #include "monitor/peer_filter.h"
 #include "monitor/process.h"
+#include "monitor/suspend.h"
 #include "monitor/report.h"
 #include "runtime/channel.h"
 #include "runtime/pager.h"
@@ -405,6 +407,8 @@ int peer_run(struct channel *engine, int thread_socket, const struct wire_hello 
     signal_initialise(true);
     mirror_initialise();
     idle_initialise();
+    if (hello->monotonic_ns == 0) /* a copy of home's process, its child */
+        suspend_watch(getppid());
     struct pager_configuration configuration = {.node = hello->node,
                                                 .compress = hello->compress,
                                                 .no_ahead = (hello->flags & WIRE_HELLO_NO_AHEAD) != 0,
@@ -419,6 +423,11 @@ int peer_run(struct channel *engine, int thread_socket, const struct wire_hello 
     status = pager_add_node(HOME_NODE, engine);
     SPAN_ASSERT(status == 0);
     for (;;) {
+        struct pollfd next = {.fd = thread_socket, .events = POLLIN};
+        if (suspend_watches() && poll(&next, 1, SUSPEND_LOOK_MS) <= 0) {
+            suspend_look();
+            continue;
+        }
         int fd, result = peer_receive_thread(thread_socket, true, &fd);
         if (result == -EINTR)
             continue;

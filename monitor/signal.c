@@ -25,6 +25,7 @@
 #include "monitor/session.h"
 #include "monitor/shadow.h"
 #include "monitor/signal_private.h"
+#include "monitor/suspend.h"
 #include "syscall/patch.h"
 #include "syscall/site.h"
 #include "syscall/table_32.h"
@@ -101,6 +102,11 @@ void signal_interrupt(pid_t tid)
 void signal_report(pid_t tid)
 {
     interrupt_send(tid, SIGNAL_REPORT_VALUE);
+}
+
+void signal_suspend(pid_t tid)
+{
+    interrupt_send(tid, SIGNAL_SUSPEND_VALUE);
 }
 
 static bool interrupt_is_ours(int signal, const siginfo_t *info, uint64_t value)
@@ -405,6 +411,8 @@ void signal_handle(int signal, siginfo_t *info, struct frame_ucontext *context, 
         interrupted(thread, context, in_monitor);
     else if (interrupt_is_ours(signal, info, SIGNAL_REPORT_VALUE))
         looked(thread, context, in_monitor);
+    else if (interrupt_is_ours(signal, info, SIGNAL_SUSPEND_VALUE))
+        suspend_here(thread, in_program(context, in_monitor));
     else if (faults & SIGNAL_BIT(signal))
         synchronous(thread, info, context, in_monitor);
     else

@@ -17,6 +17,7 @@
 #define SIGNAL_INTERRUPT       64
 #define SIGNAL_INTERRUPT_VALUE 0x5350414e4c4f4f4bul
 #define SIGNAL_REPORT_VALUE    0x5350414e54454c4cul
+#define SIGNAL_SUSPEND_VALUE   0x5350414e53544f50ul
 
 /* Never blocked in the kernel's mask while the program runs: we need them ourselves. */
 #define SIGNALS_SYNCHRONOUS (SIGNAL_BIT(SIGSEGV) | SIGNAL_BIT(SIGBUS) | SIGNAL_BIT(SIGTRAP) | SIGNAL_BIT(SIGSYS))
@@ -73,8 +74,9 @@ void signal_release(struct thread *thread);
 
 /* Sends SIGNAL_INTERRUPT to a thread of this process: it leaves what it does and looks what is wanted of it. */
 void signal_interrupt(pid_t tid);
-/* The same for report.h: it notes where it is. */
+/* The same for report.h: it notes where it is; and for suspend.h: it stands still. */
 void signal_report(pid_t tid);
+void signal_suspend(pid_t tid);
 /* exec: what is ignored by the program must be ignored by the kernel, for the next program inherits it. */
 void signal_before_exec(struct process *process);
 /* The exec has failed: our handlers are put back. */
