@@ -1,5 +1,6 @@
 /*
- * The session: nodes, placement, channels.
+ * The session: its nodes, how they are brought into use, and channels to them. Not for which node a thread gets
+ * (session_place.c) nor for how a session ends (session_end.c).
  *
  * Peers are asked at the start whether they can take part, but brought into use only when the first thread is placed on
  * one: a program without threads pays nothing, and neither does the long line of short programs that a shell starts.
@@ -10,42 +11,28 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "monitor/balance.h"
-#include "monitor/calls.h"
 #include "monitor/clock.h"
-#include "monitor/control.h"
 #include "monitor/fatal.h"
 #include "monitor/fdguard.h"
-#include "monitor/process.h"
 #include "monitor/report.h"
 #include "monitor/session_private.h"
 #include "monitor/shadow.h"
-#include "monitor/signal.h"
 #include "monitor/space.h"
-#include "monitor/statistics.h"
 #include "monitor/thread.h"
 #include "monitor/view.h"
 #include "runtime/channel.h"
 #include "runtime/descriptor.h"
 #include "runtime/pager.h"
 #include "runtime/userfault.h"
-
-#define AVOID_FIRST_NS 2000000000u
-#define END_WAIT_MS    1000
-#define LOST_WAIT_MS   100
-#define VFORK_WAIT_MS  500
 
 struct pooled {
     struct channel *channel;
@@ -57,29 +44,12 @@ static struct session_node nodes[NODES_MAX];
 static unsigned node_count = 1;
 static struct channel_key *key;
 static uint8_t session_id[16];
-static uint64_t start_ns;
 static cpu_set_t processors_allowed; /* before anything was bound */
 static bool lonely;                  /* a fork child: one node whatever was configured */
-
-static pthread_mutex_t place_lock = PTHREAD_MUTEX_INITIALIZER;
-static unsigned threads_on[NODES_MAX];
-static uint64_t threads_placed[NODES_MAX];
-
-static uint64_t avoid_until_ns[NODES_MAX], avoid_ns[NODES_MAX];
-
-static pthread_mutex_t statistics_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static pthread_mutex_t use_lock = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic bool use_tried, in_use;
 static _Atomic uint64_t usable = UINT64_MAX; /* nodes that threads may go to: a bit each, home's always */
-static pid_t home_pid;
-/* Ends once, one way or the other. */
-static _Atomic enum phase {
-    PHASE_RUNS,
-    PHASE_ENDS, /* the program has ended, and peers are told to go */
-    PHASE_LOST, /* a node is lost, and who found it says so */
-} phase;
-
 static pthread_mutex_t pool_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct pooled *pool[NODES_MAX];
 
@@ -93,6 +63,11 @@ static uint64_t clock_ns(clockid_t clock)
 const struct session_configuration *session_configuration(void)
 {
     return &configuration;
+}
+
+struct session_node *session_node(unsigned node)
+{
+    return &nodes[node];
 }
 
 unsigned session_node_count(void)
@@ -273,8 +248,7 @@ void session_prepare(const struct session_configuration *wanted)
 {
     char why[WIRE_MESSAGE_BYTES];
     configuration = *wanted;
-    start_ns = clock_ns(CLOCK_MONOTONIC);
-    home_pid = getpid();
+    session_end_prepare();
     span_verbose_set(configuration.verbose);
     file_check("statistics", configuration.statistics_file, "--stats");
     file_check("a trace", configuration.trace_file, "--trace");
@@ -286,8 +260,7 @@ void session_prepare(const struct session_configuration *wanted)
     if (configuration.local + configuration.peer_count > NODES_MAX)
         span_fatal("%u nodes are too many (at most %u)", configuration.local + configuration.peer_count, NODES_MAX);
     node_count = configuration.local;
-    threads_on[HOME_NODE] = 1;
-    threads_placed[HOME_NODE] = 1;
+    session_place_prepare();
     processors_divide();
     if (configuration.local + configuration.peer_count == 1)
         return;
@@ -342,54 +315,7 @@ void session_unpin(void)
 /* ---- bringing peers into use ----------------------------------------------------------------------------------------
  */
 
-/* True to the first who wants the session to end in this way; to all others it ends already. */
-static bool phase_enter(enum phase wanted)
-{
-    enum phase runs = PHASE_RUNS;
-    return atomic_compare_exchange_strong(&phase, &runs, wanted);
-}
-
-static _Noreturn void lost_end(unsigned node, const char *what)
-{
-    char line[512], how[64] = "";
-    int status = session_local_wait(&nodes[node], LOST_WAIT_MS);
-    if (status >= 0 && WIFSIGNALED(status))
-        snprintf(how, sizeof how, " (its process was killed by signal %d)", WTERMSIG(status));
-    else if (status >= 0)
-        snprintf(how, sizeof how, " (its process ended with status %d)", WEXITSTATUS(status));
-    snprintf(line, sizeof line, "lost node %u (%s): %s%s", node, nodes[node].name, what, how);
-    span_warn("%s", line);
-    if (configuration.statistics && configuration.statistics_file[0])
-        statistics_write_error(configuration.program, getpid(), line, configuration.statistics_file);
-    for (;;)
-        syscall(SYS_exit_group, SPAN_EXIT_FAILURE);
-}
-
-_Noreturn void session_lost(unsigned node, const char *format, ...)
-{
-    char what[256];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(what, sizeof what, format, arguments);
-    va_end(arguments);
-    if (phase_enter(PHASE_LOST))
-        lost_end(node, what);
-    for (;;)
-        pause();
-}
-
-/* The loop goes on when the program ends: who ends it waits for an answer of the loop. */
-static void on_node_lost(unsigned node, size_t pages_lost)
-{
-    char what[128];
-    snprintf(what, sizeof what, "the connection ended, and with it %zu pages whose only copy was there", pages_lost);
-    if (phase_enter(PHASE_LOST))
-        lost_end(node, what);
-    while (atomic_load(&phase) == PHASE_LOST) /* or the program would get zeros for what is lost */
-        pause();
-}
-
-static const struct pager_callbacks callbacks = {.node_lost = on_node_lost, .question = report_question};
+static const struct pager_callbacks callbacks = {.node_lost = session_node_lost, .question = report_question};
 
 static void peer_unusable(unsigned node, const char *why)
 {
@@ -594,214 +520,19 @@ void session_channel_give(unsigned node, struct channel *channel)
     pthread_mutex_unlock(&pool_lock);
 }
 
-/* ---- placement
- * -------------------------------------------------------------------------------------------------------- */
-
-/* The node with the fewest threads for its processors; home among equals, for what it has needs no moving. */
-static unsigned place_spread(uint64_t allowed)
-{
-    unsigned best = (unsigned)__builtin_ctzll(allowed);
-    uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
-    for (unsigned node = best + 1; node < node_count; node++)
-        if ((allowed >> node & 1) && now_ns >= avoid_until_ns[node] &&
-            (uint64_t)threads_on[node] * nodes[best].cpu_count < (uint64_t)threads_on[best] * nodes[node].cpu_count)
-            best = node;
-    return best;
-}
-
-static unsigned place_pack(uint64_t allowed)
-{
-    for (unsigned node = 0; node < node_count; node++)
-        if ((allowed >> node & 1) && threads_on[node] < nodes[node].cpu_count)
-            return node;
-    return place_spread(allowed);
-}
-
-unsigned session_place_thread(uint64_t allowed)
-{
-    unsigned node = HOME_NODE;
-    allowed &= session_nodes_usable();
-    pthread_mutex_lock(&place_lock);
-    if (!session_shared() || allowed == 0)
-        node = HOME_NODE;
-    else if (configuration.place == SESSION_SPREAD)
-        node = place_spread(allowed);
-    else if (configuration.place == SESSION_PACK)
-        node = place_pack(allowed);
-    threads_on[node]++;
-    threads_placed[node]++;
-    pthread_mutex_unlock(&place_lock);
-    if (node == HOME_NODE || session_use(node))
-        return node;
-    session_thread_moved(node, HOME_NODE);
-    return HOME_NODE;
-}
-
-void session_avoid(unsigned node)
-{
-    pthread_mutex_lock(&place_lock);
-    avoid_ns[node] = avoid_ns[node] ? avoid_ns[node] * 2 : AVOID_FIRST_NS;
-    avoid_until_ns[node] = clock_ns(CLOCK_MONOTONIC) + avoid_ns[node];
-    pthread_mutex_unlock(&place_lock);
-}
-
-void session_thread_ended(unsigned node)
-{
-    pthread_mutex_lock(&place_lock);
-    if (threads_on[node])
-        threads_on[node]--;
-    pthread_mutex_unlock(&place_lock);
-}
-
-void session_thread_moved(unsigned from, unsigned to)
-{
-    pthread_mutex_lock(&place_lock);
-    if (threads_on[from])
-        threads_on[from]--;
-    threads_on[to]++;
-    if (to == HOME_NODE || from == HOME_NODE)
-        threads_placed[to]++;
-    pthread_mutex_unlock(&place_lock);
-}
-
-/* ---- the end
- * ------------------------------------------------------------------------------------------------------------ */
-
-static void own_usage(struct wire_statistics *statistics)
-{
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    statistics->cpu_user_us = (uint64_t)usage.ru_utime.tv_sec * 1000000u + (uint64_t)usage.ru_utime.tv_usec;
-    statistics->cpu_system_us = (uint64_t)usage.ru_stime.tv_sec * 1000000u + (uint64_t)usage.ru_stime.tv_usec;
-}
-
-static void statistics_collect(struct statistics_session *out, struct wire_statistics all[NODES_MAX], bool quit)
-{
-    static const char *names[NODES_MAX];
-    memset(all, 0, sizeof(struct wire_statistics) * NODES_MAX);
-    if (session_distributed()) {
-        pthread_mutex_lock(&statistics_lock);
-        pager_statistics(all, quit, 2000);
-        pthread_mutex_unlock(&statistics_lock);
-    } else
-        own_usage(&all[HOME_NODE]);
-    uint64_t unused;
-    struct wire_statistics *home = &all[HOME_NODE];
-    call_counters(&home->calls_local, &unused, home->call_latency);
-    home->threads_run = threads_placed[HOME_NODE];
-    for (unsigned i = 0; i < node_count; i++)
-        names[i] = nodes[i].name;
-    for (unsigned i = 1; i < node_count; i++) {
-        home->migrations_in += all[i].migrations_out;
-        home->migrations_out += all[i].migrations_in;
-    }
-    *out = (struct statistics_session){
-        .program = configuration.program,
-        .pid = getpid(),
-        .node_count = session_distributed() ? node_count : 1,
-        .names = names,
-        .nodes = all,
-        .wall_seconds = (double)(clock_ns(CLOCK_MONOTONIC) - start_ns) / 1e9,
-    };
-}
-
-bool session_is_ending(void)
-{
-    return atomic_load(&phase) == PHASE_ENDS && getpid() == home_pid;
-}
-
-void session_stop_at_end(void)
-{
-    while (session_is_ending())
-        pause();
-}
-
-static bool thread_stop(struct thread *thread, void *self)
-{
-    if (thread != self && !thread->foreign)
-        signal_interrupt(thread->tid);
-    return true;
-}
-
-static void trace_write(void)
-{
-    int result = pager_trace_write(configuration.trace_file, session_distributed() ? node_count : 1);
-    if (result < 0)
-        span_warn("no trace was written to %s: %s (choose another file with --trace=FILE)", configuration.trace_file,
-                  strerror(-result));
-}
-
-void session_end(void)
-{
-    static struct wire_statistics all[NODES_MAX];
-    struct statistics_session session;
-    control_stop();
-    if ((!configuration.statistics && !configuration.trace_file[0] && !session_distributed()) || lonely ||
-        getpid() != home_pid) /* a process of the program's in the same memory */
-        return;
-    while (!phase_enter(PHASE_ENDS))
-        pause(); /* another thread ends the program already, with its status */
-    /* All that follows takes milliseconds, in which no other thread may do what natively it could not do any more. */
-    thread_each(thread_stop, thread_self());
-    process_await_vforks(VFORK_WAIT_MS);
-    if (configuration.trace_file[0])
-        trace_write();
-    if (configuration.statistics)
-        statistics_collect(&session, all, true);
-    else
-        pager_statistics(all, true, 0); /* tells the peers, and waits for none */
-    if (configuration.statistics && configuration.statistics_file[0])
-        statistics_write_json(&session, configuration.statistics_file);
-    else if (configuration.statistics)
-        statistics_print(&session);
-    uint64_t end_ns = clock_ns(CLOCK_MONOTONIC) + END_WAIT_MS * 1000000ull;
-    for (unsigned node = 1; node < node_count; node++) {
-        uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
-        session_local_wait(&nodes[node], now_ns < end_ns ? (int)((end_ns - now_ns) / 1000000u) : 0);
-    }
-}
-
-void session_statistics(struct statistics_session *session, struct wire_statistics all[NODES_MAX])
-{
-    statistics_collect(session, all, false);
-}
-
-bool session_peers_tell(char *text, size_t size)
-{
-    size_t used = 0;
-    for (unsigned node = 1; node < node_count && getpid() == home_pid; node++) {
-        if (nodes[node].pid == 0 || used + 16 > size)
-            continue;
-        used += (size_t)snprintf(text + used, size - used, "%d,", (int)nodes[node].pid);
-    }
-    return used != 0;
-}
-
-void session_peers_told(const char *text)
-{
-    for (int length; *text; text += length) {
-        struct session_node left = {0};
-        length = 0;
-        if (sscanf(text, "%d,%n", &left.pid, &length) != 1 || length == 0)
-            return;
-        session_local_wait(&left, END_WAIT_MS);
-    }
-}
-
 void session_fork_child(void)
 {
     session_unpin();
     span_stderr_keep(-1); /* closed */
-    home_pid = getpid();
     lonely = true;
     for (unsigned node = 0; node < node_count; node++)
         nodes[node].pid = 0; /* its parent's children */
-    atomic_store(&phase, PHASE_RUNS);
+    session_end_prepare();
+    session_place_prepare();
     unsigned processors = (unsigned)CPU_COUNT(&processors_allowed);
     view_initialise(1, &processors);
     atomic_store(&in_use, false);
     atomic_store(&use_tried, false);
-    pthread_mutex_init(&place_lock, NULL);
     pthread_mutex_init(&use_lock, NULL);
     pthread_mutex_init(&pool_lock, NULL);
     memset(pool, 0, sizeof pool);
@@ -812,16 +543,6 @@ void session_name_program(const char *name)
     snprintf(configuration.program, sizeof configuration.program, "%s", name);
 }
 
-bool session_statistics_read(struct wire_statistics all[NODES_MAX])
-{
-    pthread_mutex_lock(&statistics_lock);
-    bool going = atomic_load(&phase) == PHASE_RUNS;
-    if (going)
-        pager_statistics(all, false, 1000);
-    pthread_mutex_unlock(&statistics_lock);
-    return going;
-}
-
 unsigned session_node_cpus(unsigned node)
 {
     return nodes[node].cpu_count;
@@ -830,9 +551,4 @@ unsigned session_node_cpus(unsigned node)
 const char *session_node_name(unsigned node)
 {
     return nodes[node].name;
-}
-
-unsigned session_node_threads(unsigned node)
-{
-    return threads_on[node];
 }

@@ -1,4 +1,4 @@
-/* Between session.c and session_local.c. */
+/* Between session.c and the other files of its noun. */
 #ifndef MONITOR_SESSION_PRIVATE_H
 #define MONITOR_SESSION_PRIVATE_H
 
@@ -16,6 +16,7 @@ struct session_node {
     pid_t pid;         /* of a local peer; 0: there is none to wait for */
 };
 
+struct session_node *session_node(unsigned node);
 void session_hello(struct wire_hello *hello, unsigned node);
 /* Makes the runtime process of a peer on this machine: a copy of this one, which gives up all of the program. */
 int session_local_start(struct session_node *node, unsigned number, struct channel **engine,
@@ -27,6 +28,13 @@ int session_local_wait(struct session_node *node, int timeout_ms);
 int session_local_thread(struct session_node *node, struct channel **channel, char why[WIRE_MESSAGE_BYTES]);
 const char *session_node_name(unsigned node);
 unsigned session_node_threads(unsigned node);
+/* How many threads have been there. */
+uint64_t session_node_placed(unsigned node);
+/* Before the program, and once more in the child of a fork. */
+void session_place_prepare(void);
+void session_end_prepare(void);
+/* The pager's callback at home. */
+void session_node_lost(unsigned node, size_t pages_lost);
 unsigned session_node_cpus(unsigned node);
 /* Every node's figures now; false when the session is ending. Waits for the answers. */
 bool session_statistics_read(struct wire_statistics all[NODES_MAX]);
