@@ -338,6 +338,8 @@ static void thread_show(const json_t *thread, const json_t *frames)
                integer(thread, "waits_ns") / 1000000);
     else if (strcmp(state, "runs") == 0)
         printf("runs");
+    else if (arguments == NULL)
+        printf("does not look");
     else
         printf(strcmp(state, "call") == 0 ? "in %s(" : "does not look; its last call is %s(", string(thread, "call"));
     for (size_t i = 0; i < json_array_size(arguments) && integer(thread, "waits_address") == 0; i++)

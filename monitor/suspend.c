@@ -44,11 +44,11 @@ static bool home_is_stopped(void)
     return name_end != NULL && strncmp(name_end, ") T", 3) == 0;
 }
 
-/* One that was in a call is asked again. */
-static bool ask_one(struct thread *thread, void *unused)
+/* One that was in a call is told again; not one that has its signals blocked, for they would queue. */
+static bool tell_one(struct thread *thread, void *unused)
 {
     (void)unused;
-    if (__atomic_load_n(&thread->number, __ATOMIC_ACQUIRE) != 0 && !atomic_load(&thread->stands))
+    if (__atomic_load_n(&thread->number, __ATOMIC_ACQUIRE) != 0 && !atomic_exchange(&thread->told_to_stand, true))
         signal_suspend(thread->tid);
     return true;
 }
@@ -57,7 +57,7 @@ void suspend_look(void)
 {
     if (home_is_stopped()) {
         atomic_store(&suspended, 1);
-        thread_each(ask_one, NULL);
+        thread_each(tell_one, NULL);
     } else if (atomic_exchange(&suspended, 0) != 0) {
         syscall(SYS_futex, &suspended, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
     }
@@ -65,8 +65,7 @@ void suspend_look(void)
 
 void suspend_here(struct thread *thread, bool in_program)
 {
-    atomic_store(&thread->stands, true);
     while (in_program && atomic_load(&suspended) != 0)
         syscall(SYS_futex, &suspended, FUTEX_WAIT_PRIVATE, 1, NULL, NULL, 0);
-    atomic_store(&thread->stands, false);
+    atomic_store(&thread->told_to_stand, false);
 }

@@ -110,8 +110,8 @@ struct thread {
     uint32_t arrived;            /* when: pager_recent_now */
     long entries_bytes;          /* home: of directory entries that stand in the program's buffer, for this call */
     struct thread_report report;
-    _Atomic bool stands;                   /* peer: home is stopped, and so is this thread */
-    const struct sandbox *sandbox;         /* the seccomp filters of the program's that judge it, NULL: none */
+    _Atomic bool told_to_stand;    /* peer: to stand still while home is stopped, and it has not gone on since */
+    const struct sandbox *sandbox; /* the seccomp filters of the program's that judge it, NULL: none */
     siginfo_t signals[THREAD_SIGNALS_MAX]; /* that wait, in order */
     bool signal_held[THREAD_SIGNALS_MAX];  /* not before the mask allows it */
 };

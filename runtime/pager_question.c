@@ -64,7 +64,8 @@ int pager_question_answered(struct pager *pager, unsigned from, const void *payl
         if (job->node != from || job->number != question.number)
             continue;
         job->answer_bytes = (ssize_t)(bytes < job->answer_room ? bytes : job->answer_room);
-        memcpy(job->answer, (const uint8_t *)payload + sizeof question, (size_t)job->answer_bytes);
+        if (job->answer_bytes > 0)
+            memcpy(job->answer, (const uint8_t *)payload + sizeof question, (size_t)job->answer_bytes);
         question_end(link);
         break;
     }

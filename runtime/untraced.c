@@ -2,8 +2,9 @@
  * Our own threads escape a tracer that follows threads, strace -f or gdb in front of the session: it reads the
  * program's memory, and would wait for ever for a page that a thread fetches which it has stopped itself.
  *
- * The C library has no way to say so. All threads that it makes in this file are ours; those of the program are made by
- * thread_clone. So its own call is taken at the link (--wrap), and a test sees that it still is.
+ * The C library has no way to say so. All threads that it makes in our programs are ours; those of the program that
+ * runs are made by thread_clone. So its own call is taken at the link (--wrap); that it still is, check-errors sees:
+ * strace -f in front of three nodes would hang.
  */
 #include <linux/sched.h>
 #include <stddef.h>
