@@ -1,6 +1,6 @@
 /*
  * Statistics of a session: as a table for people, as JSON for programs.
- * Not for collecting them: every node fills a struct wire_statistics, monitor/session.c has them
+ * Not for collecting them: every node fills a struct wire_statistics, monitor/session_end.c has them
  * all.
  */
 #ifndef MONITOR_STATISTICS_H
