@@ -1,0 +1,303 @@
+/*
+ * See the header. The system call table says what each argument points to. How much of that the kernel has written
+ * follows from the result: nothing when the call failed, as many bytes or items as it says where an argument counts
+ * them, else all of it. The calls below are those for which this is true.
+ */
+#include "monitor/buffers.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+
+#include "monitor/user.h"
+#include "syscall/entry.h"
+
+#ifndef SYS_faccessat2
+#define SYS_faccessat2 439
+#endif
+
+#define PATH_BYTES 512u
+
+const bool buffers_calls[CALL_COUNT] = {
+    [SYS_read] = true,
+    [SYS_pread64] = true,
+    [SYS_write] = true,
+    [SYS_pwrite64] = true,
+    [SYS_getrandom] = true,
+    /* sockets, pipes */
+    [SYS_sendto] = true,
+    [SYS_recvfrom] = true,
+    [SYS_connect] = true,
+    [SYS_bind] = true,
+    [SYS_accept] = true,
+    [SYS_accept4] = true,
+    [SYS_getsockname] = true,
+    [SYS_getpeername] = true,
+    [SYS_setsockopt] = true,
+    [SYS_getsockopt] = true,
+    [SYS_socketpair] = true,
+    [SYS_pipe] = true,
+    [SYS_pipe2] = true,
+    /* waiting */
+    [SYS_poll] = true,
+    [SYS_epoll_wait] = true,
+    [SYS_epoll_ctl] = true,
+    [SYS_timerfd_settime] = true,
+    [SYS_timerfd_gettime] = true,
+    /* names */
+    [SYS_open] = true,
+    [SYS_openat] = true,
+    [SYS_stat] = true,
+    [SYS_lstat] = true,
+    [SYS_fstat] = true,
+    [SYS_newfstatat] = true,
+    [SYS_statx] = true,
+    [SYS_statfs] = true,
+    [SYS_fstatfs] = true,
+    [SYS_access] = true,
+    [SYS_faccessat] = true,
+    [SYS_faccessat2] = true,
+    [SYS_readlink] = true,
+    [SYS_readlinkat] = true,
+    [SYS_getcwd] = true,
+    [SYS_chdir] = true,
+    [SYS_mkdir] = true,
+    [SYS_mkdirat] = true,
+    [SYS_rmdir] = true,
+    [SYS_unlink] = true,
+    [SYS_unlinkat] = true,
+    [SYS_rename] = true,
+    [SYS_renameat] = true,
+    [SYS_renameat2] = true,
+    [SYS_link] = true,
+    [SYS_linkat] = true,
+    [SYS_symlink] = true,
+    [SYS_symlinkat] = true,
+    [SYS_chmod] = true,
+    [SYS_fchmodat] = true,
+    [SYS_truncate] = true,
+    [SYS_utimensat] = true,
+    [SYS_memfd_create] = true,
+    [SYS_inotify_add_watch] = true,
+    /* what the kernel tells */
+    [SYS_uname] = true,
+    [SYS_sysinfo] = true,
+    [SYS_times] = true,
+    [SYS_getrusage] = true,
+    [SYS_getrlimit] = true,
+    [SYS_prlimit64] = true,
+    [SYS_getitimer] = true,
+    [SYS_clock_getres] = true,
+};
+
+static bool is_read(uint8_t type)
+{
+    return type == ARG_IN || type == ARG_INOUT || type == ARG_PATH || type == ARG_STRING;
+}
+
+static bool is_written(uint8_t type)
+{
+    return type == ARG_OUT || type == ARG_INOUT;
+}
+
+static size_t aligned(size_t bytes)
+{
+    return (bytes + 7) & ~(size_t)7;
+}
+
+/* A place for the next buffer: where it begins, or -1 when there is no room. */
+static long place_take(size_t *used, size_t bytes)
+{
+    size_t start = *used;
+    if (bytes > WIRE_BUFFERS_BYTES || aligned(bytes) > WIRE_BUFFERS_BYTES - start)
+        return -1;
+    *used += aligned(bytes);
+    return (long)start;
+}
+
+/* Bytes of what argument i points to, strings apart; -1 when it is more than can go along, or cannot be told. */
+static long extent(const struct call_row *row, unsigned i, const uint64_t arguments[6])
+{
+    const struct call_size *size = &row->sizes[i];
+    uint64_t count = 1;
+    if (size->argument >= 0) {
+        count = arguments[(unsigned)size->argument];
+    } else if (size->argument == -2) {
+        socklen_t room;
+        if (user_copy(&room, (const void *)arguments[size->bytes], sizeof room))
+            return -1;
+        return room <= WIRE_BUFFERS_BYTES ? (long)room : -1;
+    }
+    return count <= WIRE_BUFFERS_BYTES / size->bytes ? (long)(count * size->bytes) : -1;
+}
+
+/* Can the thread write to all of it, and is it here? Asked of each page by changing nothing. */
+static bool is_writable(uint64_t address, size_t bytes)
+{
+    uint64_t last = address + bytes - 1;
+    if (last < address)
+        return false;
+    for (uint64_t at = address; at <= last; at = (at & ~(uint64_t)(PAGE_BYTES - 1)) + PAGE_BYTES) {
+        uint32_t seen;
+        if (user_compare_exchange((uint32_t *)(at & ~3ul), 0, 0, &seen) != 0)
+            return false;
+    }
+    return true;
+}
+
+/* Options that read what they write to, or write more than their length says, stay with the program's memory. */
+static bool is_plain(uint64_t number, const uint64_t arguments[6])
+{
+    if (number == SYS_sendto)
+        return !(arguments[3] & MSG_ZEROCOPY); /* the kernel reads it later */
+    if (number != SYS_getsockopt)
+        return true;
+    int level = (int)arguments[1], option = (int)arguments[2];
+    return (level == SOL_SOCKET && option != SO_GET_FILTER) ||
+           (level == IPPROTO_TCP && option >= 0 && option <= TCP_FASTOPEN_CONNECT);
+}
+
+/* The one buffer of argument i: its bytes, also when it is none, or -1. */
+static long buffer_gather(const struct call_row *row, unsigned i, const uint64_t arguments[6], uint8_t *contents,
+                          size_t *used)
+{
+    uint8_t type = row->arguments[i];
+    if (arguments[i] == 0 || !(is_read(type) || is_written(type)))
+        return 0;
+    if (type == ARG_PATH || type == ARG_STRING) {
+        size_t room = WIRE_BUFFERS_BYTES - *used;
+        long length = user_string((char *)contents + *used, arguments[i], room < PATH_BYTES ? room : PATH_BYTES);
+        return length < 0 || place_take(used, (size_t)length + 1) < 0 ? -1 : length + 1;
+    }
+    long bytes = extent(row, i, arguments);
+    if (bytes <= 0)
+        return bytes;
+    if (is_written(type) && !is_writable(arguments[i], (size_t)bytes))
+        return -1;
+    if (is_read(type)) {
+        long place = place_take(used, (size_t)bytes);
+        if (place < 0 || user_copy(contents + place, (const void *)arguments[i], (size_t)bytes) != 0)
+            return -1;
+    }
+    return bytes;
+}
+
+long buffers_gather(uint64_t number, const uint64_t arguments[6], struct wire_buffers *buffers, uint8_t *contents)
+{
+    const struct call_row *row = &call_table[number];
+    size_t used = 0, sum = 0;
+    memset(buffers, 0, sizeof *buffers);
+    if (!is_plain(number, arguments))
+        return -1;
+    for (unsigned i = 0; i < row->count; i++) {
+        size_t place = used;
+        long bytes = buffer_gather(row, i, arguments, contents, &used);
+        if (bytes < 0 || place_take(&sum, (size_t)bytes) < 0)
+            return -1;
+        buffers->bytes[i] = (uint16_t)bytes;
+        /* Another thread may have changed a length since the buffer's size was read from it. */
+        for (unsigned j = 0; j < i && bytes == sizeof(socklen_t); j++)
+            if (row->sizes[j].argument == -2 && row->sizes[j].bytes == i && buffers->bytes[j] != 0) {
+                socklen_t length;
+                memcpy(&length, contents + place, sizeof length);
+                if (length != buffers->bytes[j])
+                    return -1;
+            }
+    }
+    return sum != 0 ? (long)used : -1;
+}
+
+bool buffers_scatter(uint64_t number, const uint64_t arguments[6], const struct wire_buffers *written,
+                     const uint8_t *contents, size_t bytes)
+{
+    const struct call_row *row = &call_table[number];
+    size_t used = 0;
+    bool good = true;
+    for (unsigned i = 0; i < row->count; i++) {
+        size_t piece = written->bytes[i];
+        if (piece == 0)
+            continue;
+        long place = place_take(&used, piece);
+        if (place < 0 || (size_t)place + piece > bytes)
+            return false;
+        good &= user_copy((void *)arguments[i], contents + place, piece) == 0;
+    }
+    return good;
+}
+
+bool buffers_open(uint64_t number, const struct wire_buffers *buffers, const uint8_t *contents, size_t bytes,
+                  uint64_t arguments[6], uint8_t *memory)
+{
+    if (number >= CALL_COUNT || !buffers_calls[number])
+        return false;
+    const struct call_row *row = &call_table[number];
+    size_t have = 0, sum = 0, used = 0;
+    for (unsigned i = 0; i < 6; i++) {
+        size_t piece = buffers->bytes[i];
+        uint8_t type = i < row->count ? row->arguments[i] : ARG_NONE;
+        if (piece == 0)
+            continue;
+        if ((!is_read(type) && !is_written(type)) || place_take(&sum, piece) < 0)
+            return false;
+        size_t place = used + ((arguments[i] - used) & (PAGE_BYTES - 1));
+        used = place + piece;
+        arguments[i] = (uint64_t)(memory + place);
+        if (!is_read(type))
+            continue;
+        long from = place_take(&have, piece);
+        if (from < 0 || (size_t)from + piece > bytes)
+            return false;
+        memcpy(memory + place, contents + from, piece);
+        if ((type == ARG_PATH || type == ARG_STRING) && memory[place + piece - 1] != 0)
+            return false;
+    }
+    for (unsigned i = 0; i < row->count; i++) { /* no count may say more than there is */
+        if (buffers->bytes[i] == 0 || row->arguments[i] == ARG_PATH || row->arguments[i] == ARG_STRING)
+            continue;
+        const struct call_size *size = &row->sizes[i];
+        if (size->argument == -2 && buffers->bytes[size->bytes] != sizeof(socklen_t))
+            return false;
+        if (extent(row, i, arguments) != buffers->bytes[i])
+            return false;
+    }
+    return true;
+}
+
+/* What the kernel wrote of argument i, whose buffer has `bytes`. */
+static size_t bytes_written(const struct call_row *row, unsigned i, size_t bytes, const uint64_t arguments[6],
+                            long result)
+{
+    const struct call_size *size = &row->sizes[i];
+    uint64_t count = bytes;
+    if (size->argument == -2) {
+        socklen_t length;
+        memcpy(&length, (const void *)arguments[size->bytes], sizeof length);
+        count = length;
+    } else if (size->argument >= 0 && row->arguments[i] == ARG_OUT) {
+        count = (uint64_t)result * size->bytes;
+    }
+    return count < bytes ? count : bytes;
+}
+
+size_t buffers_close(uint64_t number, const struct wire_buffers *buffers, const uint64_t arguments[6], long result,
+                     struct wire_buffers *written, uint8_t *contents)
+{
+    const struct call_row *row = &call_table[number];
+    size_t used = 0;
+    memset(written, 0, sizeof *written);
+    if (result < 0)
+        return 0;
+    for (unsigned i = 0; i < row->count; i++) {
+        if (buffers->bytes[i] == 0 || !is_written(row->arguments[i]))
+            continue;
+        size_t bytes = bytes_written(row, i, buffers->bytes[i], arguments, result);
+        if (bytes == 0)
+            continue;
+        long place = place_take(&used, bytes); /* no more than there was room for */
+        memcpy(contents + place, (const void *)arguments[i], bytes);
+        written->bytes[i] = (uint16_t)bytes;
+    }
+    return used;
+}

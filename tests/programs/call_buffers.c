@@ -1,0 +1,200 @@
+/*
+ * What calls read and write, whatever memory it is in and however much it is: on the stack, at the end of the last page
+ * that is mapped, across pages, never touched before, not writable, not there.
+ */
+#include <fcntl.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "behaviour.h"
+
+#define PAGE   4096
+#define PAGES  20
+#define BUFFER ((PAGES - 1) * PAGE)
+
+static const size_t sizes[] = {1, 64, 511, 4096, 8192, 9216, 9217, 20000, 60000};
+
+/* Memory whose last page is followed by nothing; `touched`: written to by this thread. */
+static char *memory_make(int touched)
+{
+    char *memory = mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(memory != MAP_FAILED && munmap(memory + BUFFER, PAGE) == 0);
+    if (touched)
+        memset(memory, 0x5a, BUFFER);
+    return memory;
+}
+
+/* Bytes before and behind a buffer that the kernel wrote have to be as they were. */
+static void around_check(const char *memory, const char *buffer, size_t size)
+{
+    for (const char *at = memory; at < memory + BUFFER; at++)
+        if (at < buffer || at >= buffer + size)
+            CHECK(*at == 0x5a);
+}
+
+static void bytes_pass(int to, int from, size_t size, unsigned long offset)
+{
+    char *out = memory_make(1), *in = memory_make(1), *fresh = memory_make(0);
+    char *source = out + BUFFER - size - offset, *target = in + BUFFER - size - offset;
+    for (size_t i = 0; i < size; i++)
+        source[i] = (char)(i * 7 + size);
+    CHECK(write(to, source, size) == (ssize_t)size);
+    CHECK(read(from, target, size) == (ssize_t)size && memcmp(source, target, size) == 0);
+    around_check(in, target, size);
+    CHECK(write(to, source, size) == (ssize_t)size);
+    CHECK(read(from, fresh, size) == (ssize_t)size && memcmp(source, fresh, size) == 0);
+    /* Less than was asked for: the rest stays. */
+    memset(in, 0x5a, BUFFER);
+    CHECK(write(to, source, 1) == 1);
+    CHECK(read(from, target, size) == 1 && *target == *source);
+    around_check(in, target, 1);
+    munmap(out, BUFFER);
+    munmap(in, BUFFER);
+    munmap(fresh, BUFFER);
+}
+
+static void what_is_not_there(int to, int from)
+{
+    char *memory = memory_make(1);
+    CHECK(write(to, memory + BUFFER, 8) == -1 && errno == EFAULT);
+    CHECK(write(to, memory + BUFFER - 4, 4) == 4);
+    CHECK(mprotect(memory, PAGE, PROT_READ) == 0);
+    CHECK(read(from, memory, 4) == -1 && errno == EFAULT);
+    CHECK(read(from, memory + BUFFER, 4) == -1 && errno == EFAULT);
+    CHECK(read(-1, memory, 4) == -1 && errno == EBADF);
+    CHECK(read(from, memory + PAGE, 4) == 4);
+    int file = memfd_create("file", 0);
+    CHECK(pwrite(file, memory + BUFFER - 64, 128, 0) == 64); /* as far as it is there */
+    CHECK(pread(file, memory + BUFFER - 64, 128, 0) == 64);
+    CHECK(open(memory + BUFFER, O_RDONLY) == -1 && errno == EFAULT);
+    memset(memory + BUFFER - 8, 'x', 8);
+    CHECK(open(memory + BUFFER - 8, O_RDONLY) == -1 && errno == EFAULT); /* no end */
+    CHECK(fstat(file, (struct stat *)memory) == -1 && errno == EFAULT);
+    CHECK(fstat(file, (struct stat *)(memory + BUFFER - 8)) == -1 && errno == EFAULT);
+    CHECK(getcwd(memory + BUFFER, 100) == NULL && errno == EFAULT);
+    close(file);
+    munmap(memory, BUFFER);
+}
+
+static void names(void)
+{
+    char *memory = memory_make(1), name[PATH_MAX], file[64];
+    snprintf(file, sizeof file, "buffers-%d", gettid());
+    int fd = open(file, O_CREAT | O_RDWR | O_EXCL, 0600);
+    CHECK(fd >= 0 && access(file, R_OK) == 0);
+    char *at_end = memory + BUFFER - strlen(file) - 1;
+    strcpy(at_end, file);
+    struct stat one, two, three;
+    CHECK(fstat(fd, &one) == 0 && stat(at_end, &two) == 0 && fstatat(AT_FDCWD, at_end, &three, 0) == 0);
+    CHECK(one.st_ino == two.st_ino && two.st_ino == three.st_ino && S_ISREG(two.st_mode));
+    struct statx extended;
+    CHECK(statx(AT_FDCWD, at_end, 0, STATX_INO, &extended) == 0 && extended.stx_ino == one.st_ino);
+    char link[80];
+    snprintf(link, sizeof link, "%s-link", file);
+    CHECK(symlink(file, link) == 0);
+    memset(memory, 0x5a, 100);
+    CHECK(readlink(link, memory, 7) == 7 && memcmp(memory, "buffers", 7) == 0 && memory[7] == 0x5a);
+    CHECK(readlink(link, memory, 100) == (ssize_t)strlen(file) && memory[strlen(file)] == 0x5a);
+    CHECK(rename(link, file) == 0 && unlink(file) == 0 && access(file, F_OK) == -1 && errno == ENOENT);
+    memset(name, 'n', sizeof name);
+    name[sizeof name - 1] = 0;
+    CHECK(open(name, O_RDONLY) == -1 && errno == ENAMETOOLONG);
+    memset(name + 250, 0, 10);
+    CHECK(open(name, O_RDONLY) == -1 && errno == ENOENT);
+    name[200] = '/';
+    memset(name + 201, '/', 3000);
+    CHECK(open(name, O_RDONLY) == -1 && errno == ENOENT);
+    CHECK(getcwd(name, sizeof name) && name[0] == '/' && getcwd(memory, 2) == NULL && errno == ERANGE);
+    close(fd);
+    munmap(memory, BUFFER);
+}
+
+static void sockets(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)}, other;
+    socklen_t length = sizeof address;
+    int listener = socket(AF_INET, SOCK_STREAM, 0), client = socket(AF_INET, SOCK_STREAM, 0);
+    CHECK(bind(listener, (struct sockaddr *)&address, sizeof address) == 0 && listen(listener, 4) == 0);
+    CHECK(getsockname(listener, (struct sockaddr *)&address, &length) == 0 && length == sizeof address);
+    CHECK(connect(client, (struct sockaddr *)&address, sizeof address) == 0);
+    memset(&other, 0x5a, sizeof other);
+    length = 4; /* less than there is, of which the length tells */
+    int server = accept(listener, (struct sockaddr *)&other, &length);
+    CHECK(server >= 0 && length == sizeof other && other.sin_family == AF_INET && other.sin_addr.s_addr == 0x5a5a5a5a);
+    length = 0;
+    CHECK(getpeername(server, (struct sockaddr *)&other, &length) == 0 && length == sizeof other);
+    length = sizeof other;
+    CHECK(getpeername(client, (struct sockaddr *)&other, &length) == 0 && other.sin_port == address.sin_port);
+    close(server);
+    close(client);
+    close(listener);
+    int ends[2];
+    char text[8] = "zzzzzzz";
+    CHECK(socketpair(AF_UNIX, SOCK_DGRAM, 0, ends) == 0 && send(ends[0], "abcdefgh", 8, 0) == 8);
+    CHECK(recv(ends[1], text, 3, MSG_TRUNC) == 8 && memcmp(text, "abczzzz", 7) == 0);
+    int option = 0;
+    length = 2;
+    CHECK(getsockopt(ends[0], SOL_SOCKET, SO_TYPE, &option, &length) == 0 && length == 2 && option == SOCK_DGRAM);
+    struct timeval limit = {1, 0};
+    CHECK(setsockopt(ends[1], SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) == 0);
+    CHECK(setsockopt(ends[1], SOL_SOCKET, SO_RCVTIMEO, &limit, 1) == -1 && errno == EINVAL);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+static void waiting(int to, int from)
+{
+    struct pollfd ready[3] = {{from, POLLIN, 7}, {to, POLLOUT, 7}, {-1, POLLIN, 7}};
+    CHECK(poll(ready, 3, 0) == 1 && ready[0].revents == 0 && ready[1].revents == POLLOUT && ready[2].revents == 0);
+    int set = epoll_create1(0);
+    struct epoll_event event = {EPOLLIN, {.u64 = 0x123456789abcdef0}}, events[4];
+    CHECK(epoll_ctl(set, EPOLL_CTL_ADD, from, &event) == 0 && write(to, "x", 1) == 1);
+    memset(events, 0x5a, sizeof events);
+    CHECK(epoll_wait(set, events, 4, 1000) == 1 && events[0].data.u64 == 0x123456789abcdef0);
+    CHECK(((char *)events)[sizeof events[0]] == 0x5a);
+    CHECK(epoll_ctl(set, EPOLL_CTL_DEL, from, NULL) == 0 && epoll_wait(set, events, 4, 0) == 0);
+    CHECK(epoll_wait(set, events, 0, 0) == -1 && errno == EINVAL);
+    CHECK(poll(ready, 1, 1000) == 1 && ready[0].revents == POLLIN && read(from, events, 4) == 1);
+    close(set);
+    struct rlimit limit, same;
+    CHECK(getrlimit(RLIMIT_CORE, &limit) == 0 && prlimit(0, RLIMIT_CORE, &limit, &same) == 0 &&
+          limit.rlim_cur == same.rlim_cur);
+}
+
+static void *run(void *unused)
+{
+    int ends[2];
+    CHECK(pipe(ends) == 0 && fcntl(ends[0], F_SETPIPE_SZ, 1 << 20) >= 1 << 20);
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
+        for (unsigned long offset = 0; offset < 200; offset += 67)
+            bytes_pass(ends[1], ends[0], sizes[i], offset);
+    what_is_not_there(ends[1], ends[0]);
+    names();
+    sockets();
+    waiting(ends[1], ends[0]);
+    close(ends[0]);
+    close(ends[1]);
+    return unused;
+}
+
+int main(void)
+{
+    pthread_t threads[3];
+    char directory[] = "/tmp/call-buffers-XXXXXX";
+    CHECK(mkdtemp(directory) && chdir(directory) == 0);
+    for (int i = 0; i < 3; i++)
+        CHECK0(pthread_create(&threads[i], NULL, run, NULL));
+    for (int i = 0; i < 3; i++)
+        CHECK0(pthread_join(threads[i], NULL));
+    run(NULL);
+    CHECK(rmdir(directory) == 0);
+    puts("what calls read and write is what it should be");
+    return 0;
+}
