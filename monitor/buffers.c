@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 
 #include "monitor/user.h"
 #include "syscall/entry.h"
@@ -18,13 +19,18 @@
 #define SYS_faccessat2 439
 #endif
 
-#define PATH_BYTES 512u
+#define PATH_BYTES   512u
+#define VECTOR_PARTS 16u
 
 const bool buffers_calls[CALL_COUNT] = {
     [SYS_read] = true,
     [SYS_pread64] = true,
     [SYS_write] = true,
     [SYS_pwrite64] = true,
+    [SYS_readv] = true,
+    [SYS_preadv] = true,
+    [SYS_writev] = true,
+    [SYS_pwritev] = true,
     [SYS_getrandom] = true,
     /* sockets, pipes */
     [SYS_sendto] = true,
@@ -43,7 +49,10 @@ const bool buffers_calls[CALL_COUNT] = {
     /* waiting */
     [SYS_poll] = true,
     [SYS_epoll_wait] = true,
+    [SYS_epoll_pwait] = true,
     [SYS_epoll_ctl] = true,
+    [SYS_nanosleep] = true,
+    [SYS_clock_nanosleep] = true,
     [SYS_timerfd_settime] = true,
     [SYS_timerfd_gettime] = true,
     /* names */
@@ -94,12 +103,17 @@ const bool buffers_calls[CALL_COUNT] = {
 
 static bool is_read(uint8_t type)
 {
-    return type == ARG_IN || type == ARG_INOUT || type == ARG_PATH || type == ARG_STRING;
+    return type == ARG_IN || type == ARG_INOUT || type == ARG_PATH || type == ARG_STRING || type == ARG_IOVEC_IN;
 }
 
 static bool is_written(uint8_t type)
 {
-    return type == ARG_OUT || type == ARG_INOUT;
+    return type == ARG_OUT || type == ARG_INOUT || type == ARG_IOVEC_OUT;
+}
+
+static bool is_vector(uint8_t type)
+{
+    return type == ARG_IOVEC_IN || type == ARG_IOVEC_OUT;
 }
 
 static size_t aligned(size_t bytes)
@@ -133,6 +147,32 @@ static long extent(const struct call_row *row, unsigned i, const uint64_t argume
     return count <= WIRE_BUFFERS_BYTES / size->bytes ? (long)(count * size->bytes) : -1;
 }
 
+/* Options that read what they write to, or write more than their length says, stay with the program's memory. */
+static bool option_is_plain(int level, int option)
+{
+    return (level == SOL_SOCKET && option != SO_GET_FILTER) ||
+           (level == IPPROTO_TCP && option >= 0 && option <= TCP_FASTOPEN_CONNECT);
+}
+
+/* Is what is said above true for these arguments? */
+static bool is_plain(uint64_t number, const uint64_t arguments[6])
+{
+    switch (number) {
+    case SYS_sendto: /* the kernel reads it later */
+        return !(arguments[3] & MSG_ZEROCOPY);
+    case SYS_getsockopt:
+        return option_is_plain((int)arguments[1], (int)arguments[2]);
+    case SYS_nanosleep: /* what is left is written when the call fails */
+        return arguments[1] == 0;
+    case SYS_clock_nanosleep:
+        return arguments[3] == 0;
+    case SYS_epoll_pwait: /* a mask is our business as well */
+        return arguments[4] == 0;
+    default:
+        return true;
+    }
+}
+
 /* Can the thread write to all of it, and is it here? Asked of each page by changing nothing. */
 static bool is_writable(uint64_t address, size_t bytes)
 {
@@ -147,16 +187,58 @@ static bool is_writable(uint64_t address, size_t bytes)
     return true;
 }
 
-/* Options that read what they write to, or write more than their length says, stay with the program's memory. */
-static bool is_plain(uint64_t number, const uint64_t arguments[6])
+/* ---- vectors: their bytes go one after the other, and are one buffer at home ---- */
+
+/* The vector of argument i: how many bytes in how many parts, or -1. */
+static long vector_read(const struct call_row *row, unsigned i, const uint64_t arguments[6],
+                        struct iovec parts[VECTOR_PARTS], size_t *count)
 {
-    if (number == SYS_sendto)
-        return !(arguments[3] & MSG_ZEROCOPY); /* the kernel reads it later */
-    if (number != SYS_getsockopt)
-        return true;
-    int level = (int)arguments[1], option = (int)arguments[2];
-    return (level == SOL_SOCKET && option != SO_GET_FILTER) ||
-           (level == IPPROTO_TCP && option >= 0 && option <= TCP_FASTOPEN_CONNECT);
+    *count = arguments[(unsigned)row->sizes[i].argument];
+    size_t sum = 0;
+    if (*count > VECTOR_PARTS || user_copy(parts, (const void *)arguments[i], *count * sizeof *parts) != 0)
+        return -1;
+    for (size_t j = 0; j < *count; j++) {
+        if (parts[j].iov_len > WIRE_BUFFERS_BYTES - sum)
+            return -1;
+        sum += parts[j].iov_len;
+    }
+    return (long)sum;
+}
+
+/* As buffer_gather, below. */
+static long vector_gather(const struct call_row *row, unsigned i, const uint64_t arguments[6], uint8_t *contents,
+                          size_t *used)
+{
+    struct iovec parts[VECTOR_PARTS];
+    size_t count, done = 0;
+    long bytes = vector_read(row, i, arguments, parts, &count), place = 0;
+    bool read = is_read(row->arguments[i]);
+    if (bytes <= 0 || (read && (place = place_take(used, (size_t)bytes)) < 0))
+        return bytes < 0 ? bytes : place;
+    for (size_t j = 0; j < count; done += parts[j++].iov_len)
+        if (parts[j].iov_len != 0 &&
+            (read ? user_copy(contents + place + done, parts[j].iov_base, parts[j].iov_len) != 0
+                  : !is_writable((uint64_t)parts[j].iov_base, parts[j].iov_len)))
+            return -1;
+    return bytes;
+}
+
+/* What the kernel wrote, into the parts, which are read again. */
+static bool vector_scatter(const struct call_row *row, unsigned i, const uint64_t arguments[6], const uint8_t *contents,
+                           size_t bytes)
+{
+    struct iovec parts[VECTOR_PARTS];
+    size_t count;
+    if (vector_read(row, i, arguments, parts, &count) < 0)
+        return false;
+    for (size_t j = 0; j < count && bytes > 0; j++) {
+        size_t piece = parts[j].iov_len < bytes ? parts[j].iov_len : bytes;
+        if (user_copy(parts[j].iov_base, contents, piece) != 0)
+            return false;
+        contents += piece;
+        bytes -= piece;
+    }
+    return bytes == 0;
 }
 
 /* The one buffer of argument i: its bytes, also when it is none, or -1. */
@@ -166,6 +248,8 @@ static long buffer_gather(const struct call_row *row, unsigned i, const uint64_t
     uint8_t type = row->arguments[i];
     if (arguments[i] == 0 || !(is_read(type) || is_written(type)))
         return 0;
+    if (is_vector(type))
+        return vector_gather(row, i, arguments, contents, used);
     if (type == ARG_PATH || type == ARG_STRING) {
         size_t room = WIRE_BUFFERS_BYTES - *used;
         long length = user_string((char *)contents + *used, arguments[i], room < PATH_BYTES ? room : PATH_BYTES);
@@ -222,7 +306,8 @@ bool buffers_scatter(uint64_t number, const uint64_t arguments[6], const struct 
         long place = place_take(&used, piece);
         if (place < 0 || (size_t)place + piece > bytes)
             return false;
-        good &= user_copy((void *)arguments[i], contents + place, piece) == 0;
+        good &= is_vector(row->arguments[i]) ? vector_scatter(row, i, arguments, contents + place, piece)
+                                             : user_copy((void *)arguments[i], contents + place, piece) == 0;
     }
     return good;
 }
@@ -241,9 +326,18 @@ bool buffers_open(uint64_t number, const struct wire_buffers *buffers, const uin
             continue;
         if ((!is_read(type) && !is_written(type)) || place_take(&sum, piece) < 0)
             return false;
-        size_t place = used + ((arguments[i] - used) & (PAGE_BYTES - 1));
+        size_t place = used + (((is_vector(type) ? 0 : arguments[i]) - used) & (PAGE_BYTES - 1));
         used = place + piece;
-        arguments[i] = (uint64_t)(memory + place);
+        if (is_vector(type)) {
+            struct iovec whole = {memory + place, piece};
+            used = aligned(used);
+            memcpy(memory + used, &whole, sizeof whole);
+            arguments[i] = (uint64_t)(memory + used);
+            arguments[(unsigned)row->sizes[i].argument] = 1;
+            used += sizeof whole;
+        } else {
+            arguments[i] = (uint64_t)(memory + place);
+        }
         if (!is_read(type))
             continue;
         long from = place_take(&have, piece);
@@ -254,7 +348,8 @@ bool buffers_open(uint64_t number, const struct wire_buffers *buffers, const uin
             return false;
     }
     for (unsigned i = 0; i < row->count; i++) { /* no count may say more than there is */
-        if (buffers->bytes[i] == 0 || row->arguments[i] == ARG_PATH || row->arguments[i] == ARG_STRING)
+        uint8_t type = row->arguments[i];
+        if (buffers->bytes[i] == 0 || type == ARG_PATH || type == ARG_STRING || is_vector(type))
             continue;
         const struct call_size *size = &row->sizes[i];
         if (size->argument == -2 && buffers->bytes[size->bytes] != sizeof(socklen_t))
@@ -275,6 +370,8 @@ static size_t bytes_written(const struct call_row *row, unsigned i, size_t bytes
         socklen_t length;
         memcpy(&length, (const void *)arguments[size->bytes], sizeof length);
         count = length;
+    } else if (row->arguments[i] == ARG_IOVEC_OUT) {
+        count = (uint64_t)result;
     } else if (size->argument >= 0 && row->arguments[i] == ARG_OUT) {
         count = (uint64_t)result * size->bytes;
     }
@@ -296,7 +393,8 @@ size_t buffers_close(uint64_t number, const struct wire_buffers *buffers, const 
         if (bytes == 0)
             continue;
         long place = place_take(&used, bytes); /* no more than there was room for */
-        memcpy(contents + place, (const void *)arguments[i], bytes);
+        const struct iovec *vector = (const struct iovec *)arguments[i];
+        memcpy(contents + place, is_vector(row->arguments[i]) ? vector->iov_base : (const void *)vector, bytes);
         written->bytes[i] = (uint16_t)bytes;
     }
     return used;

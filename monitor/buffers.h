@@ -28,7 +28,7 @@ long buffers_gather(uint64_t number, const uint64_t arguments[6], struct wire_bu
 bool buffers_scatter(uint64_t number, const uint64_t arguments[6], const struct wire_buffers *written,
                      const uint8_t *contents, size_t bytes);
 
-#define BUFFERS_MEMORY_BYTES (WIRE_BUFFERS_BYTES + 6 * PAGE_BYTES)
+#define BUFFERS_MEMORY_BYTES (WIRE_BUFFERS_BYTES + 7 * PAGE_BYTES)
 
 /*
  * Home: makes `arguments` point to buffers in `memory`, BUFFERS_MEMORY_BYTES long and aligned to a page, with the

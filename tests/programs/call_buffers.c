@@ -7,11 +7,14 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
+#include <time.h>
 
 #include "behaviour.h"
 
@@ -58,6 +61,32 @@ static void bytes_pass(int to, int from, size_t size, unsigned long offset)
     munmap(out, BUFFER);
     munmap(in, BUFFER);
     munmap(fresh, BUFFER);
+}
+
+/* Vectors, of which parts are empty, short or far from each other. */
+static void vectors(int to, int from)
+{
+    char *memory = memory_make(1), text[] = "abcdefghijklmnopqrstuvwxyz";
+    volatile int negative = -1;
+    struct iovec out[3] = {{text, 5}, {NULL, 0}, {text + 10, 16}};
+    struct iovec in[4] = {{memory, 1}, {memory + PAGE - 2, 4}, {memory + 9, 0}, {memory + BUFFER - 100, 100}};
+    CHECK(writev(to, out, 3) == 21 && readv(from, in, 4) == 21);
+    CHECK(*memory == 'a' && memory[1] == 0x5a &&
+          memcmp(memory + PAGE - 3,
+                 "\x5a"
+                 "bcde\x5a",
+                 6) == 0 &&
+          memcmp(memory + BUFFER - 100, "klmnopqrstuvwxyz\x5a", 17) == 0);
+    CHECK(writev(to, out, negative) == -1 && errno == EINVAL && writev(to, out, 0) == 0 && readv(from, in + 2, 1) == 0);
+    struct iovec wrong[2] = {{text, 3}, {memory + BUFFER, 3}}, huge[2] = {{memory, BUFFER}, {memory, 10000}};
+    CHECK(writev(to, wrong, 2) == -1 && errno == EFAULT);
+    CHECK(writev(to, (struct iovec *)(memory + BUFFER), 1) == -1 && errno == EFAULT);
+    CHECK(writev(to, huge, 2) == BUFFER + 10000 && readv(from, huge, 2) == BUFFER + 10000);
+    int file = memfd_create("file", 0);
+    CHECK(pwritev(file, wrong, 2, 0) == 3); /* as far as it is there */
+    CHECK(pwritev(file, out, 3, 100) == 21 && preadv(file, in, 2, 101) == 5 && *memory == 'b');
+    close(file);
+    munmap(memory, BUFFER);
 }
 
 static void what_is_not_there(int to, int from)
@@ -161,6 +190,13 @@ static void waiting(int to, int from)
     CHECK(((char *)events)[sizeof events[0]] == 0x5a);
     CHECK(epoll_ctl(set, EPOLL_CTL_DEL, from, NULL) == 0 && epoll_wait(set, events, 4, 0) == 0);
     CHECK(epoll_wait(set, events, 0, 0) == -1 && errno == EINVAL);
+    sigset_t none;
+    sigemptyset(&none);
+    CHECK(epoll_ctl(set, EPOLL_CTL_ADD, from, &event) == 0 && epoll_pwait(set, events, 4, 0, NULL) == 1 &&
+          epoll_pwait(set, events, 4, 0, &none) == 1);
+    struct timespec moment = {0, 1000}, wrong = {0, -1}, left = {7, 7};
+    CHECK(nanosleep(&moment, NULL) == 0 && nanosleep(&moment, &left) == 0 && left.tv_sec == 7);
+    CHECK(nanosleep(&wrong, NULL) == -1 && errno == EINVAL && clock_nanosleep(CLOCK_MONOTONIC, 0, &moment, NULL) == 0);
     CHECK(poll(ready, 1, 1000) == 1 && ready[0].revents == POLLIN && read(from, events, 4) == 1);
     close(set);
     struct rlimit limit, same;
@@ -176,6 +212,7 @@ static void *run(void *unused)
         for (unsigned long offset = 0; offset < 200; offset += 67)
             bytes_pass(ends[1], ends[0], sizes[i], offset);
     what_is_not_there(ends[1], ends[0]);
+    vectors(ends[1], ends[0]);
     names();
     sockets();
     waiting(ends[1], ends[0]);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <time.h>
 
 #include "monitor/buffers.h"
@@ -18,7 +19,8 @@
 #define ARGUMENT_BYTES (3 * PAGE_BYTES) /* of the program's memory for each argument */
 
 static uint8_t program[6][ARGUMENT_BYTES], expected[6][ARGUMENT_BYTES];
-static uint64_t missing; /* an address that faults */
+static struct iovec parts[8]; /* of a call's vector */
+static uint64_t missing;      /* an address that faults */
 
 /* ---- in place of the assembly --------------------------------------------------------------------------------------
  */
@@ -56,6 +58,37 @@ static uint64_t pick(uint64_t bound)
     return (uint64_t)random() % bound;
 }
 
+static bool is_vector(uint8_t type)
+{
+    return type == ARG_IOVEC_IN || type == ARG_IOVEC_OUT;
+}
+
+static bool is_written(uint8_t type)
+{
+    return type == ARG_OUT || type == ARG_INOUT || type == ARG_IOVEC_OUT;
+}
+
+/* Parts of [at, ..) with gaps in between: their bytes. */
+static size_t vector_make(uint8_t *at, size_t count)
+{
+    size_t sum = 0;
+    for (size_t i = 0; i < count; i++) {
+        parts[i] = (struct iovec){at, pick(3) ? pick(700) : 0};
+        at += parts[i].iov_len + pick(50);
+        sum += parts[i].iov_len;
+    }
+    return sum;
+}
+
+/* Where byte `offset` of the vector is in the program's memory. */
+static uint8_t *vector_at(size_t offset)
+{
+    const struct iovec *part = parts;
+    while (offset >= part->iov_len)
+        offset -= part++->iov_len;
+    return (uint8_t *)part->iov_base + offset;
+}
+
 /* Arguments of a call, pointers into the program's memory; how many bytes the buffer of each has. */
 static void arguments_make(const struct call_row *row, uint64_t a[6], size_t bytes[6])
 {
@@ -80,6 +113,12 @@ static void arguments_make(const struct call_row *row, uint64_t a[6], size_t byt
             if (size->argument >= 0)
                 a[(unsigned)size->argument] = pick(1500 / size->bytes);
             break;
+        case ARG_IOVEC_IN:
+        case ARG_IOVEC_OUT:
+            a[(unsigned)size->argument] = pick(sizeof parts / sizeof parts[0] + 1);
+            bytes[i] = vector_make(at, a[(unsigned)size->argument]);
+            a[i] = (uint64_t)parts;
+            continue;
         default:
             continue;
         }
@@ -120,6 +159,16 @@ static long kernel(const struct call_row *row, const uint64_t a[6], const uint64
         if (bytes[i] == 0)
             continue;
         ck_assert_msg(a[i] != original[i], "%s: argument %u stays where it was", row->name, i);
+        if (is_vector(type)) {
+            const struct iovec *whole = (const struct iovec *)a[i];
+            ck_assert(a[(unsigned)row->sizes[i].argument] == 1 && whole->iov_len == bytes[i]);
+            ck_assert_int_eq((uint64_t)whole->iov_base % PAGE_BYTES, 0);
+            for (size_t j = 0; type == ARG_IOVEC_IN && j < bytes[i]; j++)
+                ck_assert(((uint8_t *)whole->iov_base)[j] == *vector_at(j));
+            if (result > 0)
+                result = (long)pick(bytes[i] + 1);
+            continue;
+        }
         ck_assert_int_eq(a[i] % PAGE_BYTES, original[i] % PAGE_BYTES);
         if (type != ARG_OUT)
             ck_assert_mem_eq((void *)a[i], (void *)original[i], bytes[i]);
@@ -130,7 +179,14 @@ static long kernel(const struct call_row *row, const uint64_t a[6], const uint64
     for (unsigned i = 0; i < row->count; i++) {
         const struct call_size *size = &row->sizes[i];
         uint8_t type = row->arguments[i];
-        if (bytes[i] == 0 || (type != ARG_OUT && type != ARG_INOUT) || result < 0)
+        if (bytes[i] == 0 || !is_written(type) || result < 0)
+            continue;
+        for (long j = 0; is_vector(type) && j < result; j++) {
+            uint8_t byte = (uint8_t)random();
+            ((uint8_t *)((const struct iovec *)a[i])->iov_base)[j] = byte;
+            expected[i][vector_at((size_t)j) - program[i]] = byte;
+        }
+        if (is_vector(type))
             continue;
         size_t count = bytes[i], most;
         if (size->argument >= 0 && type == ARG_OUT)
@@ -165,6 +221,10 @@ static void call_make(uint64_t number)
     arguments_make(row, a, bytes);
     if (number == SYS_getsockopt)
         a[1] = SOL_SOCKET;
+    if (number == SYS_nanosleep || number == SYS_clock_nanosleep || number == SYS_epoll_pwait) {
+        unsigned without = number == SYS_nanosleep ? 1 : number == SYS_clock_nanosleep ? 3 : 4;
+        a[without] = bytes[without] = 0;
+    }
     for (unsigned i = 0; i < 6; i++)
         sum += bytes[i];
     long used = buffers_gather(number, a, &buffers, contents);
@@ -215,10 +275,10 @@ START_TEST(rows_of_the_list)
         ck_assert_msg(row->place == CALL_HOME || row->place == CALL_EMULATED, "%s", row->name);
         for (unsigned i = 0; i < row->count; i++) {
             uint8_t type = row->arguments[i];
-            any |= type == ARG_IN || type == ARG_OUT || type == ARG_INOUT || type == ARG_PATH || type == ARG_STRING;
-            ck_assert_msg(type < ARG_ADDRESS || type == ARG_IN || type == ARG_OUT || type == ARG_INOUT ||
-                              type == ARG_PATH || type == ARG_STRING,
-                          "%s: argument %u", row->name, i);
+            bool points =
+                type == ARG_IN || is_written(type) || type == ARG_PATH || type == ARG_STRING || is_vector(type);
+            any |= points;
+            ck_assert_msg(points || type < ARG_ADDRESS, "%s: argument %u", row->name, i);
         }
         ck_assert_msg(any, "%s points to nothing", row->name);
     }
@@ -232,7 +292,7 @@ START_TEST(what_stays)
     seed();
     const uint64_t at = (uint64_t)program[1], much[6] = {1, at, WIRE_BUFFERS_BYTES + 1},
                    most[6] = {1, at, WIRE_BUFFERS_BYTES}, none[6] = {1, at, 0}, nothing[6] = {1, 0, 8},
-                   later[6] = {1, at, 8, MSG_ZEROCOPY};
+                   later[6] = {1, at, 8, MSG_ZEROCOPY}, left[6] = {at, at}, vectors[6] = {1, (uint64_t)parts, 17};
     ck_assert_int_eq(buffers_gather(SYS_write, much, &buffers, contents), -1);
     ck_assert_int_eq(buffers_gather(SYS_read, much, &buffers, contents), -1);
     ck_assert_int_eq(buffers_gather(SYS_write, most, &buffers, contents), WIRE_BUFFERS_BYTES);
@@ -240,6 +300,8 @@ START_TEST(what_stays)
     ck_assert_int_eq(buffers_gather(SYS_write, none, &buffers, contents), -1);
     ck_assert_int_eq(buffers_gather(SYS_write, nothing, &buffers, contents), -1);
     ck_assert_int_eq(buffers_gather(SYS_sendto, later, &buffers, contents), -1);
+    ck_assert_int_eq(buffers_gather(SYS_nanosleep, left, &buffers, contents), -1);
+    ck_assert_int_eq(buffers_gather(SYS_writev, vectors, &buffers, contents), -1);
     missing = at;
     ck_assert_int_eq(buffers_gather(SYS_write, most, &buffers, contents), -1);
     ck_assert_int_eq(buffers_gather(SYS_read, most, &buffers, contents), -1);
@@ -269,7 +331,9 @@ START_TEST(damaged_messages)
         ck_assert(buffers_calls[number]);
         for (unsigned i = 0; i < row->count; i++)
             if (buffers.bytes[i] != 0)
-                ck_assert(a[i] >= (uint64_t)memory && a[i] + buffers.bytes[i] <= (uint64_t)memory + sizeof memory);
+                ck_assert(a[i] >= (uint64_t)memory &&
+                          a[i] + (is_vector(row->arguments[i]) ? sizeof(struct iovec) : buffers.bytes[i]) <=
+                              (uint64_t)memory + sizeof memory);
         struct wire_buffers written;
         uint8_t back[WIRE_BUFFERS_BYTES];
         ck_assert(buffers_close(number, &buffers, a, (long)pick(100000), &written, back) <= sizeof back);
