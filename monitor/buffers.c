@@ -1,13 +1,17 @@
 /*
  * See the header. The system call table says what each argument points to. How much of that the kernel has written
- * follows from the result: nothing when the call failed, as many bytes or items as it says where an argument counts
- * them, else all of it. The calls below are those for which this is true.
+ * follows from the result: as many bytes or items as it says where an argument counts them, else all of it; when the
+ * call failed nothing, but for what it also reads (the lengths of getsockopt, the events of poll). The calls below are
+ * those for which this is true.
  */
 #include "monitor/buffers.h"
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
+#include <limits.h>
+#include <poll.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -21,6 +25,7 @@
 
 #define PATH_BYTES   512u
 #define VECTOR_PARTS 16u
+#define EVENTS_MAX   (WIRE_BUFFERS_BYTES / sizeof(struct epoll_event))
 
 const bool buffers_calls[CALL_COUNT] = {
     [SYS_read] = true,
@@ -147,6 +152,12 @@ static long extent(const struct call_row *row, unsigned i, const uint64_t argume
     return count <= WIRE_BUFFERS_BYTES / size->bytes ? (long)(count * size->bytes) : -1;
 }
 
+/* As many events as there is room for will do: what is ready stays ready. */
+static bool is_capped(uint64_t number)
+{
+    return number == SYS_epoll_wait || number == SYS_epoll_pwait;
+}
+
 /* Options that read what they write to, or write more than their length says, stay with the program's memory. */
 static bool option_is_plain(int level, int option)
 {
@@ -268,13 +279,17 @@ static long buffer_gather(const struct call_row *row, unsigned i, const uint64_t
     return bytes;
 }
 
-long buffers_gather(uint64_t number, const uint64_t arguments[6], struct wire_buffers *buffers, uint8_t *contents)
+long buffers_gather(uint64_t number, const uint64_t original[6], struct wire_buffers *buffers, uint8_t *contents)
 {
     const struct call_row *row = &call_table[number];
     size_t used = 0, sum = 0;
+    uint64_t arguments[6];
+    memcpy(arguments, original, sizeof arguments);
     memset(buffers, 0, sizeof *buffers);
     if (!is_plain(number, arguments))
         return -1;
+    if (is_capped(number) && arguments[2] > EVENTS_MAX && arguments[2] <= INT_MAX / sizeof(struct epoll_event))
+        arguments[2] = EVENTS_MAX;
     for (unsigned i = 0; i < row->count; i++) {
         size_t place = used;
         long bytes = buffer_gather(row, i, arguments, contents, &used);
@@ -293,6 +308,28 @@ long buffers_gather(uint64_t number, const uint64_t arguments[6], struct wire_bu
     return sum != 0 ? (long)used : -1;
 }
 
+/* Another thread may be changing the rest of what poll was given, for the next time. */
+static bool events_scatter(uint64_t address, const uint8_t *contents, size_t bytes)
+{
+    const size_t at = offsetof(struct pollfd, revents), size = sizeof((struct pollfd *)0)->revents;
+    for (size_t i = 0; i < bytes; i += sizeof(struct pollfd))
+        if (user_copy((void *)(address + i + at), contents + i + at, size) != 0)
+            return false;
+    return true;
+}
+
+/* The buffer of argument i. */
+static bool buffer_scatter(uint64_t number, unsigned i, const uint64_t arguments[6], const uint8_t *contents,
+                           size_t bytes)
+{
+    const struct call_row *row = &call_table[number];
+    if (is_vector(row->arguments[i]))
+        return vector_scatter(row, i, arguments, contents, bytes);
+    if (number == SYS_poll)
+        return events_scatter(arguments[i], contents, bytes);
+    return user_copy((void *)arguments[i], contents, bytes) == 0;
+}
+
 bool buffers_scatter(uint64_t number, const uint64_t arguments[6], const struct wire_buffers *written,
                      const uint8_t *contents, size_t bytes)
 {
@@ -306,8 +343,7 @@ bool buffers_scatter(uint64_t number, const uint64_t arguments[6], const struct 
         long place = place_take(&used, piece);
         if (place < 0 || (size_t)place + piece > bytes)
             return false;
-        good &= is_vector(row->arguments[i]) ? vector_scatter(row, i, arguments, contents + place, piece)
-                                             : user_copy((void *)arguments[i], contents + place, piece) == 0;
+        good &= buffer_scatter(number, i, arguments, contents + place, piece);
     }
     return good;
 }
@@ -354,6 +390,8 @@ bool buffers_open(uint64_t number, const struct wire_buffers *buffers, const uin
         const struct call_size *size = &row->sizes[i];
         if (size->argument == -2 && buffers->bytes[size->bytes] != sizeof(socklen_t))
             return false;
+        if (is_capped(number) && arguments[2] > EVENTS_MAX)
+            arguments[2] = EVENTS_MAX;
         if (extent(row, i, arguments) != buffers->bytes[i])
             return false;
     }
@@ -384,17 +422,16 @@ size_t buffers_close(uint64_t number, const struct wire_buffers *buffers, const 
     const struct call_row *row = &call_table[number];
     size_t used = 0;
     memset(written, 0, sizeof *written);
-    if (result < 0)
-        return 0;
     for (unsigned i = 0; i < row->count; i++) {
-        if (buffers->bytes[i] == 0 || !is_written(row->arguments[i]))
+        uint8_t type = row->arguments[i];
+        if (buffers->bytes[i] == 0 || !is_written(type) || (result < 0 && type != ARG_INOUT))
             continue;
         size_t bytes = bytes_written(row, i, buffers->bytes[i], arguments, result);
         if (bytes == 0)
             continue;
         long place = place_take(&used, bytes); /* no more than there was room for */
         const struct iovec *vector = (const struct iovec *)arguments[i];
-        memcpy(contents + place, is_vector(row->arguments[i]) ? vector->iov_base : (const void *)vector, bytes);
+        memcpy(contents + place, is_vector(type) ? vector->iov_base : (const void *)vector, bytes);
         written->bytes[i] = (uint16_t)bytes;
     }
     return used;

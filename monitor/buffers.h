@@ -22,7 +22,7 @@ extern const bool buffers_calls[CALL_COUNT];
  * program's memory, because there is nothing to send, too much of it, or memory that this node cannot touch. May wait
  * for pages.
  */
-long buffers_gather(uint64_t number, const uint64_t arguments[6], struct wire_buffers *buffers, uint8_t *contents);
+long buffers_gather(uint64_t number, const uint64_t original[6], struct wire_buffers *buffers, uint8_t *contents);
 
 /* Peer: puts what the kernel wrote into the program's memory. False: some of it is not there any more. */
 bool buffers_scatter(uint64_t number, const uint64_t arguments[6], const struct wire_buffers *written,

@@ -204,6 +204,37 @@ static void waiting(int to, int from)
           limit.rlim_cur == same.rlim_cur);
 }
 
+struct waiter {
+    struct pollfd ready[2];
+    int result;
+};
+
+static void *poller(void *argument)
+{
+    struct waiter *waiter = argument;
+    waiter->result = poll(waiter->ready, 2, 20000);
+    return NULL;
+}
+
+/* What poll was given may be changed for the next time while it waits, and stays so. */
+static void events_changed_meanwhile(void)
+{
+    int ends[2];
+    pthread_t thread;
+    CHECK(pipe(ends) == 0);
+    struct waiter waiter = {.ready = {{ends[0], POLLIN, 7}, {-1, 0, 7}}};
+    CHECK0(pthread_create(&thread, NULL, poller, &waiter));
+    usleep(30000);
+    *(volatile int *)&waiter.ready[1].fd = 77;
+    *(volatile short *)&waiter.ready[1].events = POLLPRI;
+    CHECK(write(ends[1], "x", 1) == 1);
+    CHECK0(pthread_join(thread, NULL));
+    CHECK(waiter.result == 1 && waiter.ready[0].revents == POLLIN && waiter.ready[1].fd == 77 &&
+          waiter.ready[1].events == POLLPRI && waiter.ready[1].revents == 0);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 static void *run(void *unused)
 {
     int ends[2];
@@ -216,6 +247,7 @@ static void *run(void *unused)
     names();
     sockets();
     waiting(ends[1], ends[0]);
+    events_changed_meanwhile();
     close(ends[0]);
     close(ends[1]);
     return unused;
