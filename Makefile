@@ -63,7 +63,8 @@ $(B)/%.S.o: %.S
 	$(CC) $(CPPFLAGS) -g -fPIE -c -o $@ $<
 
 -include $(wildcard Makefile.d/*.mk)
--include $(shell find $(B) -name '*.d' 2>/dev/null)
+# Not those of sources that tests unpack and copy.
+-include $(shell find $(B) -path $(B)/suites -prune -o -path $(B)/check -prune -o -name '*.d' -print 2>/dev/null)
 
 clean:
 	rm -rf $(B)

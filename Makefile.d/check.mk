@@ -120,7 +120,7 @@ install: all
 # ---- sources ---------------------------------------------------------------------------------------------------------
 ALL_C := $(wildcard $(foreach d,$(LAYERS) coproc,$(d)/*.c $(d)/*.h $(d)/*/*.c $(d)/*/*.h) tests/coproc/*.c) \
     $(wildcard tests/unit/*.[ch] tests/unit/*/*.[ch] tests/programs/*.[ch] tests/programs/kinds/*.c tests/bench/*.[ch] tests/litmus/*.[ch])
-SCRIPTS := $(shell grep -lE '^\#!/bin/(ba)?sh' scripts/* .ci/run $(HARNESS)/* tests/cluster/* tests/coproc/* tests/model/* 2>/dev/null)
+SCRIPTS := $(shell grep -lE '^\#!/bin/(ba)?sh' scripts/* .ci/run $(HARNESS)/* tests/cluster/* tests/coproc/* tests/model/* tests/suites/* 2>/dev/null)
 
 format:
 	@clang-format-14 -i $(ALL_C)
