@@ -17,7 +17,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "monitor/buffers.h"
 #include "monitor/calls.h"
 #include "monitor/clock.h"
 #include "monitor/context.h"
@@ -66,12 +65,6 @@ static void message_send(struct thread *thread, enum wire_type type, const void 
         peer_end_error("cannot talk to home", result);
 }
 
-static _Noreturn void malformed(const struct wire_frame *frame)
-{
-    span_warn("home sent a malformed message (type %u, %u bytes)", frame->type, frame->bytes);
-    peer_end(SPAN_EXIT_FAILURE);
-}
-
 /* The answer to what was just sent; anything else ends the session on this peer. */
 static void answer_receive(struct thread *thread, enum wire_type type, void *payload, size_t bytes)
 {
@@ -79,8 +72,10 @@ static void answer_receive(struct thread *thread, enum wire_type type, void *pay
     int result = channel_receive(thread->channel, &frame, payload, bytes);
     if (result < 0 && result != -EMSGSIZE && result != -EPROTO)
         peer_end_error("cannot listen to home", result);
-    if (result < 0 || frame.type != type || frame.bytes != bytes)
-        malformed(&frame);
+    if (result < 0 || frame.type != type || frame.bytes != bytes) {
+        span_warn("home sent a malformed message (type %u, %u bytes)", frame.type, frame.bytes);
+        peer_end(SPAN_EXIT_FAILURE);
+    }
 }
 
 static void loop(void *argument)
@@ -158,42 +153,6 @@ static uint64_t now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-/* What came with a result: sizes and contents, into the program's memory. False: it is not there any more. */
-static bool result_scatter(const struct wire_call *call, const uint8_t *payload, size_t bytes)
-{
-    struct wire_buffers written;
-    memcpy(&written, payload, sizeof written);
-    return buffers_scatter(call->number, call->arguments, &written, payload + sizeof written, bytes - sizeof written);
-}
-
-/* The exchange for a call that takes along what its arguments point to. False: it has not been made. */
-static bool forward_buffers(struct thread *thread, const struct wire_call *call)
-{
-    struct wire_buffers buffers;
-    struct wire_frame frame;
-    enum { LEAST = sizeof(struct wire_result) + sizeof(struct wire_buffers) };
-    uint8_t contents[LEAST + WIRE_BUFFERS_BYTES] __attribute__((aligned(8)));
-    long bytes = buffers_gather(call->number, call->arguments, &buffers, contents);
-    if (bytes < 0)
-        return false;
-    struct iovec parts[] = {
-        {(void *)(uintptr_t)call, sizeof *call}, {&buffers, sizeof buffers}, {contents, (size_t)bytes}};
-    thread->forward_ns = now_ns();
-    int result = channel_send(thread->channel, WIRE_CALL_BUFFERS, parts, 3);
-    if (result < 0)
-        peer_end_error("cannot talk to home", result);
-    result = channel_receive(thread->channel, &frame, contents, sizeof contents);
-    if (result < 0 && result != -EMSGSIZE && result != -EPROTO)
-        peer_end_error("cannot listen to home", result);
-    if (result < 0 || frame.type != WIRE_CALL_RESULT_BUFFERS || frame.bytes < LEAST)
-        malformed(&frame);
-    memcpy(&thread->forward_result, contents, sizeof thread->forward_result);
-    if (!result_scatter(call, contents + sizeof thread->forward_result, frame.bytes - sizeof thread->forward_result))
-        thread->forward_result.value = -EFAULT;
-    call_count_forwarded(now_ns() - thread->forward_ns);
-    return true;
-}
-
 /* The exchange, or the rest of what active_call_quick has begun. */
 static struct wire_result forward(struct thread *thread, const struct registers *registers)
 {
@@ -202,8 +161,6 @@ static struct wire_result forward(struct thread *thread, const struct registers 
     if (done == CHANNEL_QUICK_REFUSED) {
         struct wire_call call;
         active_call_fill(&call, registers);
-        if (call.number < CALL_COUNT && buffers_calls[call.number] && forward_buffers(thread, &call))
-            return thread->forward_result;
         thread->forward_ns = now_ns();
         message_send(thread, WIRE_CALL, &call, sizeof call);
     }
