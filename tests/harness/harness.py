@@ -239,6 +239,10 @@ def fresh_directory(path):
 def start():
     """To be called once by each program that uses this module."""
     processes_adopt()
+    # A program that signals its parent may find us in its place, once we have adopted it: init would not die of that.
+    # These signals are not ignored, for that would be inherited.
+    for number in (signal.SIGALRM, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, lambda *_: None)
     signal.signal(signal.SIGTERM, end_when_told)
     signal.signal(signal.SIGINT, end_when_told)
     os.makedirs(WORK, exist_ok=True)
