@@ -123,7 +123,7 @@ def descendants_end():
 
 def end_when_told(*_):
     descendants_end()
-    shutil.rmtree(WORK, ignore_errors=True)
+    directory_remove(WORK)
     os._exit(128 + signal.SIGTERM)
 
 
@@ -230,8 +230,16 @@ def last_words(result):
     return result.stderr[-1500:].decode('utf-8', 'replace')
 
 
-def fresh_directory(path):
+def directory_remove(path):
+    """With all that is in it, also what a program has made immutable or append-only."""
     shutil.rmtree(path, ignore_errors=True)
+    if os.path.isdir(path):
+        command_output(['chattr', '-R', '-f', '-i', '-a', path], 20)
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def fresh_directory(path):
+    directory_remove(path)
     os.makedirs(path)
     return path
 
@@ -246,5 +254,5 @@ def start():
     signal.signal(signal.SIGTERM, end_when_told)
     signal.signal(signal.SIGINT, end_when_told)
     os.makedirs(WORK, exist_ok=True)
-    atexit.register(shutil.rmtree, WORK, ignore_errors=True)
+    atexit.register(directory_remove, WORK)
     sys.stdout.reconfigure(line_buffering=True)
