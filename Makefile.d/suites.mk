@@ -1,7 +1,7 @@
 # Suites that others wrote for their own programs: tests/suites. Not a part of `make check`, for they need packages of
 # their own (scripts/setup --suites) and take hours.
 #   make check-suites       all of them, natively and on 1, 2 and 3 nodes
-#   make check-suites-quick a handful, less than a minute
+#   make check-suites-quick a handful, a minute or two
 #   make check-all          the parts of `make check` in their long forms, and check-suites
 SUITES := tests/suites/run-suites
 
