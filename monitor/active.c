@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "monitor/buffers.h"
 #include "monitor/calls.h"
 #include "monitor/clock.h"
 #include "monitor/context.h"
@@ -57,25 +58,42 @@ static _Noreturn void peer_end_error(const char *what, int error)
     peer_end(SPAN_EXIT_FAILURE);
 }
 
-static void message_send(struct thread *thread, enum wire_type type, const void *payload, size_t bytes)
+static void parts_send(struct thread *thread, enum wire_type type, const struct iovec *parts, int count)
 {
-    struct iovec part = {(void *)(uintptr_t)payload, bytes};
-    int result = channel_send(thread->channel, type, &part, 1);
+    int result = channel_send(thread->channel, type, parts, count);
     if (result < 0)
         peer_end_error("cannot talk to home", result);
 }
 
-/* The answer to what was just sent; anything else ends the session on this peer. */
+static void message_send(struct thread *thread, enum wire_type type, const void *payload, size_t bytes)
+{
+    struct iovec part = {(void *)(uintptr_t)payload, bytes};
+    parts_send(thread, type, &part, 1);
+}
+
+static _Noreturn void malformed(const struct wire_frame *frame)
+{
+    span_warn("home sent a malformed message (type %u, %u bytes)", frame->type, frame->bytes);
+    peer_end(SPAN_EXIT_FAILURE);
+}
+
+/* The answer to what was just sent, whatever it is: its bytes. */
+static size_t answer_any(struct thread *thread, struct wire_frame *frame, void *payload, size_t capacity)
+{
+    int result = channel_receive(thread->channel, frame, payload, capacity);
+    if (result < 0 && result != -EMSGSIZE && result != -EPROTO)
+        peer_end_error("cannot listen to home", result);
+    if (result < 0)
+        malformed(frame);
+    return frame->bytes;
+}
+
+/* The same of this type and size; anything else ends the session on this peer. */
 static void answer_receive(struct thread *thread, enum wire_type type, void *payload, size_t bytes)
 {
     struct wire_frame frame;
-    int result = channel_receive(thread->channel, &frame, payload, bytes);
-    if (result < 0 && result != -EMSGSIZE && result != -EPROTO)
-        peer_end_error("cannot listen to home", result);
-    if (result < 0 || frame.type != type || frame.bytes != bytes) {
-        span_warn("home sent a malformed message (type %u, %u bytes)", frame.type, frame.bytes);
-        peer_end(SPAN_EXIT_FAILURE);
-    }
+    if (answer_any(thread, &frame, payload, bytes) != bytes || frame.type != type)
+        malformed(&frame);
 }
 
 static void loop(void *argument)
@@ -153,6 +171,60 @@ static uint64_t now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+/* buffers_store: what this node does not have (any more), home may. */
+static bool store_at_home(void *context, uint64_t address, const uint8_t *contents, size_t bytes)
+{
+    struct thread *thread = context;
+    struct wire_store store = {address};
+    struct wire_result result;
+    struct iovec parts[] = {{&store, sizeof store}, {(void *)(uintptr_t)contents, bytes}};
+    parts_send(thread, WIRE_STORE, parts, 2);
+    answer_receive(thread, WIRE_CALL_RESULT, &result, sizeof result);
+    return result.value == 0;
+}
+
+/* As the kernel does with a connection of which it cannot tell the address. */
+static void accepted_close(struct thread *thread, const struct wire_call *accept, long fd)
+{
+    struct wire_call call = {.number = SYS_close, .arguments = {(uint64_t)fd}, .instruction = accept->instruction};
+    struct wire_result result;
+    message_send(thread, WIRE_CALL, &call, sizeof call);
+    answer_receive(thread, WIRE_CALL_RESULT, &result, sizeof result);
+}
+
+/* The exchange for a call that takes along what its arguments point to. False: it has not been made. */
+static bool forward_buffers(struct thread *thread, const struct wire_call *call)
+{
+    struct buffers buffers = {.number = call->number};
+    struct wire_buffers written;
+    struct wire_frame frame;
+    struct wire_result *result = &thread->forward_result;
+    enum { LEAST = sizeof *result + sizeof written };
+    uint8_t contents[LEAST + WIRE_BUFFERS_BYTES] __attribute__((aligned(8)));
+    memcpy(buffers.arguments, call->arguments, sizeof buffers.arguments);
+    long bytes = buffers_gather(&buffers, contents);
+    if (bytes < 0)
+        return false;
+    thread->forward_ns = now_ns();
+    struct iovec parts[] = {
+        {(void *)(uintptr_t)call, sizeof *call}, {&buffers.sizes, sizeof buffers.sizes}, {contents, (size_t)bytes}};
+    parts_send(thread, WIRE_CALL_BUFFERS, parts, 3);
+    size_t size = answer_any(thread, &frame, contents, sizeof contents);
+    bool plain =
+        frame.type == WIRE_CALL_RESULT && size == sizeof *result; /* home has left the buffers where they were */
+    if (!plain && (frame.type != WIRE_CALL_RESULT_BUFFERS || size < LEAST))
+        malformed(&frame);
+    memcpy(result, contents, sizeof *result);
+    memcpy(&written, contents + sizeof *result, sizeof written);
+    if (!plain && !buffers_scatter(&buffers, &written, contents + LEAST, size - LEAST, store_at_home, thread)) {
+        if (call->number == SYS_accept || call->number == SYS_accept4)
+            accepted_close(thread, call, result->value);
+        result->value = -EFAULT;
+    }
+    call_count_forwarded(now_ns() - thread->forward_ns);
+    return true;
+}
+
 /* The exchange, or the rest of what active_call_quick has begun. */
 static struct wire_result forward(struct thread *thread, const struct registers *registers)
 {
@@ -161,6 +233,8 @@ static struct wire_result forward(struct thread *thread, const struct registers 
     if (done == CHANNEL_QUICK_REFUSED) {
         struct wire_call call;
         active_call_fill(&call, registers);
+        if (buffers_may_go(call.number) && forward_buffers(thread, &call))
+            return thread->forward_result;
         thread->forward_ns = now_ns();
         message_send(thread, WIRE_CALL, &call, sizeof call);
     }

@@ -9,6 +9,7 @@
 #include <ucontext.h>
 
 #include "monitor/active.h"
+#include "monitor/buffers.h"
 #include "monitor/calls.h"
 #include "monitor/clock_private.h"
 #include "monitor/thread.h"
@@ -103,6 +104,8 @@ long active_call_quick(struct registers *registers)
         return 1;
     struct wire_call call;
     active_call_fill(&call, registers);
+    if (buffers_may_go(call.number))
+        return 1;
     thread->forward_ns = now_ns();
     thread->forward = (int)channel_quick_exchange(thread->channel, WIRE_CALL, &call, sizeof call, WIRE_CALL_RESULT,
                                                   &thread->forward_result, sizeof thread->forward_result);

@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "monitor/buffers.h"
 #include "monitor/calls.h"
 #include "monitor/clock.h"
 #include "monitor/context.h"
@@ -26,6 +27,9 @@
 #include "runtime/pager.h"
 #include "syscall/table.h"
 
+#define MESSAGE_BYTES_MAX                                                                                              \
+    (sizeof(struct wire_call) + sizeof(struct wire_buffers) +                                                          \
+     (WIRE_BUFFERS_BYTES > CONTEXT_BYTES_MAX ? WIRE_BUFFERS_BYTES : CONTEXT_BYTES_MAX))
 #define ASK_AGAIN_MS      10
 #define AFFINITY_AWAIT_NS 200000000u
 #define AFFINITY_AGAIN_US 500
@@ -66,25 +70,72 @@ static void frame_wait(struct thread *thread, struct wire_frame *frame)
             thread_set_mask(thread->mask & ~SIGNALS_OURS);
     }
     if (ready == 1)
-        ready = channel_receive(thread->channel, frame, thread->context, CONTEXT_BYTES_MAX);
+        ready = channel_receive(thread->channel, frame, thread->context, MESSAGE_BYTES_MAX);
     if (ready < 0)
         session_lost(thread->node, "%s while thread %d ran there",
                      ready == -EPIPE ? "the connection ended" : strerror(-ready), thread->tid);
+}
+
+/* Carries out a call with these arguments, which may be other than those that came. */
+static struct wire_result call_carry_out(struct thread *thread, const struct wire_call *call)
+{
+    if (call->number < CALL_COUNT && call_table[call->number].place == CALL_THREAD)
+        session_lost(thread->node, "it forwards call %lu, which it must not", call->number);
+    patching_forwarded(call->instruction);
+    atomic_store(&thread->activity, THREAD_IN_CALL);
+    struct wire_result result = {0};
+    result.value = call_cut(thread, call->number, call_handle(thread, call->number, call->arguments, NULL));
+    if (RESULT_IS_RESTART(result.value) || atomic_load(&thread->pending) || atomic_load(&thread->target) >= 0)
+        result.flags |= WIRE_RESULT_COME_HOME;
+    atomic_store(&thread->activity, THREAD_SHADOWS);
+    return result;
 }
 
 static void serve_call(struct thread *thread)
 {
     struct wire_call call;
     memcpy(&call, thread->context, sizeof call);
-    if (call.number < CALL_COUNT && call_table[call.number].place == CALL_THREAD)
-        session_lost(thread->node, "it forwards call %lu, which it must not", call.number);
-    patching_forwarded(call.instruction);
-    atomic_store(&thread->activity, THREAD_IN_CALL);
+    struct wire_result result = call_carry_out(thread, &call);
+    message_send(thread, WIRE_CALL_RESULT, &result, sizeof result);
+}
+
+/* The same for a call that has brought what its arguments point to. */
+static void serve_call_buffers(struct thread *thread, size_t bytes)
+{
+    uint8_t memory[BUFFERS_MEMORY_BYTES] __attribute__((aligned(PAGE_BYTES)));
+    struct {
+        struct wire_result result;
+        struct wire_buffers written;
+        uint8_t contents[WIRE_BUFFERS_BYTES];
+    } answer;
+    struct wire_call call;
+    struct wire_buffers sizes;
+    const uint8_t *payload = (const uint8_t *)thread->context;
+    const size_t before = sizeof call + sizeof sizes;
+    if (thread->sandbox) { /* the program's filters are to see the arguments that it gave */
+        serve_call(thread);
+        return;
+    }
+    memcpy(&call, payload, sizeof call);
+    memcpy(&sizes, payload + sizeof call, sizeof sizes);
+    if (!buffers_open(call.number, &sizes, payload + before, bytes - before, call.arguments, memory))
+        session_lost(thread->node, "it sent call %lu with malformed buffers", call.number);
+    answer.result = call_carry_out(thread, &call);
+    size_t used =
+        buffers_close(call.number, &sizes, call.arguments, answer.result.value, &answer.written, answer.contents);
+    message_send(thread, WIRE_CALL_RESULT_BUFFERS, &answer, offsetof(typeof(answer), contents) + used);
+}
+
+/* What the peer cannot store: its memory is not what it was when the call began. */
+static void serve_store(struct thread *thread, size_t bytes)
+{
+    struct wire_store store;
     struct wire_result result = {0};
-    result.value = call_cut(thread, call.number, call_handle(thread, call.number, call.arguments, NULL));
-    if (RESULT_IS_RESTART(result.value) || atomic_load(&thread->pending) || atomic_load(&thread->target) >= 0)
-        result.flags |= WIRE_RESULT_COME_HOME;
-    atomic_store(&thread->activity, THREAD_SHADOWS);
+    memcpy(&store, thread->context, sizeof store);
+    bytes -= sizeof store;
+    if (store.address < SPAN_ZONE_START || store.address >= SPAN_ZONE_END || bytes > SPAN_ZONE_END - store.address ||
+        user_copy((void *)store.address, (const uint8_t *)thread->context + sizeof store, bytes) != 0)
+        result.value = -EFAULT;
     message_send(thread, WIRE_CALL_RESULT, &result, sizeof result);
 }
 
@@ -236,6 +287,11 @@ _Noreturn void shadow_run(struct thread *thread, const struct wire_context *cont
         frame_wait(thread, &frame);
         if (frame.type == WIRE_CALL && frame.bytes == sizeof(struct wire_call)) {
             serve_call(thread);
+        } else if (frame.type == WIRE_CALL_BUFFERS &&
+                   frame.bytes >= sizeof(struct wire_call) + sizeof(struct wire_buffers)) {
+            serve_call_buffers(thread, frame.bytes);
+        } else if (frame.type == WIRE_STORE && frame.bytes >= sizeof(struct wire_store)) {
+            serve_store(thread, frame.bytes);
         } else if (frame.type == WIRE_MAPPING_REQUEST && frame.bytes == sizeof(struct wire_fault)) {
             serve_mapping(thread);
         } else if (frame.type == WIRE_THREAD_EXIT && frame.bytes == sizeof(struct wire_call)) {

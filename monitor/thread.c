@@ -57,13 +57,14 @@ CHECK_OFFSET(entry_flags, THREAD_FLAGS);
 extern void *_dl_allocate_tls(void *memory);
 extern void __ctype_init(void);
 
-#define AREA_BYTES        (16u * 1024u) /* one XSAVE area, its frame or context around it */
+#define AREA_BYTES        (24u * 1024u) /* one XSAVE area, its frame or context around it; or a message */
 #define THREAD_AREA_BYTES (16u * 1024u) /* struct thread itself */
 #define GUARD_BYTES       4096u
 #define MEMORY_BYTES      (GUARD_BYTES + MONITOR_STACK_BYTES + ALTERNATE_STACK_BYTES + THREAD_AREA_BYTES + 3 * AREA_BYTES)
 
 _Static_assert(sizeof(struct thread) <= THREAD_AREA_BYTES, "struct thread fits its area");
 _Static_assert(WIRE_XSAVE_BYTES_MAX + 1024 <= AREA_BYTES, "an area holds a context or a frame");
+_Static_assert(WIRE_BUFFERS_BYTES + 1024 <= AREA_BYTES, "an area holds a call with its buffers");
 
 #define HWCAP2_FSGSBASE_BIT 2u
 

@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #define WIRE_MAGIC   0x4e415053u /* "SPAN" */
-#define WIRE_VERSION 5u
+#define WIRE_VERSION 6u
 #define WIRE_PORT    7171
 
 #define NODES_MAX 64 /* a sharer set is one 64-bit word */
@@ -27,6 +27,7 @@
 
 #define WIRE_FRAME_BYTES_MAX (128u * 1024u) /* payload of one frame */
 #define WIRE_XSAVE_BYTES_MAX (12u * 1024u)
+#define WIRE_BUFFERS_BYTES   (17u * 1024u) /* of the program's memory that go along with one call, or with its result */
 #define WIRE_MESSAGE_BYTES   160
 #define WIRE_FILE_PAGES_MAX  16u /* pages of a read-only file mapping in one answer */
 
@@ -151,9 +152,10 @@ enum wire_type {
     WIRE_ANSWER = 25,             /* peer -> home; the same again, and what is answered */
 
     /* thread channel, home -> peer */
-    WIRE_THREAD_START = 40, /* payload struct wire_context: run this */
-    WIRE_CALL_RESULT = 41,  /* payload struct wire_result */
-    WIRE_MAPPING = 42,      /* payload struct wire_mapping */
+    WIRE_THREAD_START = 40,        /* payload struct wire_context: run this */
+    WIRE_CALL_RESULT = 41,         /* payload struct wire_result */
+    WIRE_MAPPING = 42,             /* payload struct wire_mapping */
+    WIRE_CALL_RESULT_BUFFERS = 43, /* payload struct wire_result, struct wire_buffers, what the kernel wrote */
 
     /* thread channel, peer -> home */
     WIRE_CALL = 50,            /* payload struct wire_call */
@@ -161,6 +163,8 @@ enum wire_type {
     WIRE_THREAD_RETURN = 52,   /* payload struct wire_context: the thread comes home */
     WIRE_THREAD_EXIT = 53,     /* payload struct wire_call: exit(2) */
     WIRE_THREAD_REFUSED = 54,  /* the first answer on a new channel: no thread can be made here for it */
+    WIRE_CALL_BUFFERS = 55,    /* payload struct wire_call, struct wire_buffers, what the kernel will read */
+    WIRE_STORE = 56,           /* payload struct wire_store, what came with a result and cannot be stored here */
 };
 
 /* ---- engine channel -----------------------------------------------------------------------------------------------
@@ -284,6 +288,22 @@ struct wire_call {
     uint64_t number;
     uint64_t arguments[6];
     uint64_t instruction; /* address after the call, for messages and restarts */
+};
+
+/*
+ * What the arguments of a call point to. In a call: the bytes of each argument's buffer, 0 for one that stays where it
+ * is; the contents of those that the kernel reads follow. In a result: what it wrote of each, which follows. A vector
+ * has its array of struct iovec before its parts in a call, and is one piece in a result. Every piece begins at a
+ * multiple of 8 bytes.
+ */
+struct wire_buffers {
+    uint16_t bytes[6];
+    uint32_t reserved;
+};
+
+/* Answered by WIRE_CALL_RESULT: 0 or -EFAULT. */
+struct wire_store {
+    uint64_t address;
 };
 
 #define WIRE_RESULT_COME_HOME 1u /* send WIRE_THREAD_RETURN with the result in place */

@@ -9,6 +9,8 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -22,7 +24,7 @@
 #define PAGES  20
 #define BUFFER ((PAGES - 1) * PAGE)
 
-static const size_t sizes[] = {1, 64, 511, 4096, 8192, 9216, 9217, 20000, 60000};
+static const size_t sizes[] = {1, 64, 511, 4096, 8192, 16384, 17408, 17409, 20000, 60000};
 
 /* Memory whose last page is followed by nothing; `touched`: written to by this thread. */
 static char *memory_make(int touched)
@@ -204,6 +206,44 @@ static void waiting(int to, int from)
           limit.rlim_cur == same.rlim_cur);
 }
 
+/* Files whose drivers look at each part of a vector by itself. */
+static void part_by_part(void)
+{
+    uint64_t numbers[2] = {1, 2}, sum = 0;
+    struct iovec parts[2] = {{&numbers[0], 8}, {&numbers[1], 8}};
+    int event = eventfd(0, 0), notes = inotify_init1(IN_NONBLOCK), name = open("/proc/thread-self/comm", O_RDWR);
+    CHECK(writev(event, parts, 2) == 16 && read(event, &sum, 8) == 8 && sum == 3);
+    char first[] = "ab", second[] = "cd", back[16] = {0};
+    struct iovec words[2] = {{first, 2}, {second, 2}};
+    CHECK(writev(name, words, 2) == 4 && pread(name, back, sizeof back, 0) == 3 && strcmp(back, "cd\n") == 0);
+    CHECK(inotify_add_watch(notes, ".", IN_CREATE) >= 0);
+    snprintf(back, sizeof back, "note-%d", gettid());
+    close(open(back, O_CREAT | O_RDWR, 0600));
+    CHECK(readv(notes, words, 2) == -1 && errno == EINVAL && unlink(back) == 0);
+    close(event);
+    close(notes);
+    close(name);
+}
+
+/* TCP throws away what MSG_TRUNC asks for, and writes nothing. */
+static void thrown_away(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof address;
+    int listener = socket(AF_INET, SOCK_STREAM, 0), client = socket(AF_INET, SOCK_STREAM, 0);
+    CHECK(bind(listener, (struct sockaddr *)&address, sizeof address) == 0 && listen(listener, 4) == 0 &&
+          getsockname(listener, (struct sockaddr *)&address, &length) == 0 &&
+          connect(client, (struct sockaddr *)&address, sizeof address) == 0);
+    int server = accept(listener, NULL, NULL);
+    char buffer[8] = "zzzzzzz";
+    CHECK(send(client, "abcdefgh", 8, 0) == 8 && recv(server, buffer, 4, MSG_TRUNC | MSG_WAITALL) == 4);
+    CHECK(strcmp(buffer, "zzzzzzz") == 0 && recv(server, buffer, 4, MSG_PEEK) == 4 && recv(server, buffer, 4, 0) == 4);
+    CHECK(strcmp(buffer, "efghzzz") == 0);
+    close(server);
+    close(client);
+    close(listener);
+}
+
 struct waiter {
     struct pollfd ready[2];
     int result;
@@ -247,6 +287,8 @@ static void *run(void *unused)
     names();
     sockets();
     waiting(ends[1], ends[0]);
+    part_by_part();
+    thrown_away();
     events_changed_meanwhile();
     close(ends[0]);
     close(ends[1]);
@@ -256,14 +298,11 @@ static void *run(void *unused)
 int main(void)
 {
     pthread_t threads[3];
-    char directory[] = "/tmp/call-buffers-XXXXXX";
-    CHECK(mkdtemp(directory) && chdir(directory) == 0);
     for (int i = 0; i < 3; i++)
         CHECK0(pthread_create(&threads[i], NULL, run, NULL));
     for (int i = 0; i < 3; i++)
         CHECK0(pthread_join(threads[i], NULL));
     run(NULL);
-    CHECK(rmdir(directory) == 0);
     puts("what calls read and write is what it should be");
     return 0;
 }

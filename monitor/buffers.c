@@ -1,0 +1,331 @@
+/*
+ * See the header: the list of calls, and the peer's side. The system call table says what each argument points to; how
+ * much of that the kernel writes follows from the list and from the result.
+ *
+ * What the program can see of it: the kernel reads a buffer when the call begins, not when it needs it, and its results
+ * are in memory a moment after they have been taken. Both concern only programs whose threads touch a buffer of a
+ * call that another of them is in.
+ */
+#include "monitor/buffers.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+#include "monitor/buffers_private.h"
+#include "monitor/user.h"
+#include "syscall/entry.h"
+
+#ifndef SYS_faccessat2
+#define SYS_faccessat2 439
+#endif
+
+#define PATH_BYTES 512u
+
+/* Not those that make two descriptors at once: they would be lost with the memory for their numbers. */
+const uint8_t buffers_kinds[CALL_COUNT] = {
+    [SYS_read] = BUFFERS_COUNTED,
+    [SYS_pread64] = BUFFERS_COUNTED,
+    [SYS_write] = BUFFERS_WHOLE,
+    [SYS_pwrite64] = BUFFERS_WHOLE,
+    [SYS_readv] = BUFFERS_COUNTED,
+    [SYS_preadv] = BUFFERS_COUNTED,
+    [SYS_preadv2] = BUFFERS_COUNTED,
+    [SYS_writev] = BUFFERS_WHOLE,
+    [SYS_pwritev] = BUFFERS_WHOLE,
+    [SYS_pwritev2] = BUFFERS_WHOLE,
+    [SYS_getrandom] = BUFFERS_COUNTED,
+    /* sockets */
+    [SYS_sendto] = BUFFERS_WHOLE,
+    [SYS_recvfrom] = BUFFERS_COUNTED,
+    [SYS_connect] = BUFFERS_WHOLE,
+    [SYS_bind] = BUFFERS_WHOLE,
+    [SYS_accept] = BUFFERS_WHOLE,
+    [SYS_accept4] = BUFFERS_WHOLE,
+    [SYS_getsockname] = BUFFERS_WHOLE,
+    [SYS_getpeername] = BUFFERS_WHOLE,
+    [SYS_setsockopt] = BUFFERS_WHOLE,
+    [SYS_getsockopt] = BUFFERS_WHOLE,
+    /* waiting, signals */
+    [SYS_poll] = BUFFERS_WHOLE,
+    [SYS_epoll_wait] = BUFFERS_COUNTED,
+    [SYS_epoll_pwait] = BUFFERS_COUNTED,
+    [SYS_epoll_ctl] = BUFFERS_WHOLE,
+    [SYS_nanosleep] = BUFFERS_WHOLE,
+    [SYS_clock_nanosleep] = BUFFERS_WHOLE,
+    [SYS_timerfd_settime] = BUFFERS_WHOLE,
+    [SYS_timerfd_gettime] = BUFFERS_WHOLE,
+    [SYS_rt_sigprocmask] = BUFFERS_WHOLE,
+    [SYS_rt_sigaction] = BUFFERS_WHOLE,
+    /* names */
+    [SYS_open] = BUFFERS_WHOLE,
+    [SYS_openat] = BUFFERS_WHOLE,
+    [SYS_stat] = BUFFERS_WHOLE,
+    [SYS_lstat] = BUFFERS_WHOLE,
+    [SYS_fstat] = BUFFERS_WHOLE,
+    [SYS_newfstatat] = BUFFERS_WHOLE,
+    [SYS_statx] = BUFFERS_WHOLE,
+    [SYS_statfs] = BUFFERS_WHOLE,
+    [SYS_fstatfs] = BUFFERS_WHOLE,
+    [SYS_access] = BUFFERS_WHOLE,
+    [SYS_faccessat] = BUFFERS_WHOLE,
+    [SYS_faccessat2] = BUFFERS_WHOLE,
+    [SYS_readlink] = BUFFERS_COUNTED,
+    [SYS_readlinkat] = BUFFERS_COUNTED,
+    [SYS_getcwd] = BUFFERS_COUNTED,
+    [SYS_chdir] = BUFFERS_WHOLE,
+    [SYS_mkdir] = BUFFERS_WHOLE,
+    [SYS_mkdirat] = BUFFERS_WHOLE,
+    [SYS_rmdir] = BUFFERS_WHOLE,
+    [SYS_unlink] = BUFFERS_WHOLE,
+    [SYS_unlinkat] = BUFFERS_WHOLE,
+    [SYS_rename] = BUFFERS_WHOLE,
+    [SYS_renameat] = BUFFERS_WHOLE,
+    [SYS_renameat2] = BUFFERS_WHOLE,
+    [SYS_link] = BUFFERS_WHOLE,
+    [SYS_linkat] = BUFFERS_WHOLE,
+    [SYS_symlink] = BUFFERS_WHOLE,
+    [SYS_symlinkat] = BUFFERS_WHOLE,
+    [SYS_chmod] = BUFFERS_WHOLE,
+    [SYS_fchmodat] = BUFFERS_WHOLE,
+    [SYS_truncate] = BUFFERS_WHOLE,
+    [SYS_utimensat] = BUFFERS_WHOLE,
+    [SYS_memfd_create] = BUFFERS_WHOLE,
+    [SYS_inotify_add_watch] = BUFFERS_WHOLE,
+    /* what the kernel tells */
+    [SYS_uname] = BUFFERS_WHOLE,
+    [SYS_sysinfo] = BUFFERS_WHOLE,
+    [SYS_times] = BUFFERS_WHOLE,
+    [SYS_getrusage] = BUFFERS_WHOLE,
+    [SYS_getrlimit] = BUFFERS_WHOLE,
+    [SYS_prlimit64] = BUFFERS_WHOLE,
+    [SYS_getitimer] = BUFFERS_WHOLE,
+    [SYS_clock_getres] = BUFFERS_WHOLE,
+    [SYS_sched_getaffinity] = BUFFERS_COUNTED,
+};
+
+bool buffers_may_go(uint64_t number)
+{
+    return number < CALL_COUNT && buffers_kinds[number] != BUFFERS_NONE;
+}
+
+/* Options that are numbers. Others write a length when they fail, or read what they write to. */
+static bool option_is_plain(int level, int option)
+{
+    switch (option) {
+    case SO_TYPE:
+    case SO_ERROR:
+    case SO_SNDBUF:
+    case SO_RCVBUF:
+    case SO_KEEPALIVE:
+    case SO_REUSEADDR:
+    case SO_REUSEPORT:
+    case SO_ACCEPTCONN:
+    case SO_PROTOCOL:
+    case SO_DOMAIN:
+        return level == SOL_SOCKET;
+    default:
+        return false;
+    }
+}
+
+bool buffers_are_plain(uint64_t number, const uint64_t arguments[6])
+{
+    const int flags_plain =
+        MSG_PEEK | MSG_DONTWAIT | MSG_WAITALL | MSG_NOSIGNAL | MSG_CMSG_CLOEXEC | MSG_MORE | MSG_EOR | MSG_CONFIRM;
+    switch (number) {
+    case SYS_sendto:   /* with MSG_ZEROCOPY the kernel reads it later */
+    case SYS_recvfrom: /* with MSG_TRUNC the result does not say what has been written */
+        return !((int)arguments[3] & ~flags_plain);
+    case SYS_getsockopt:
+        return option_is_plain((int)arguments[1], (int)arguments[2]);
+    case SYS_nanosleep: /* what is left is written when the call fails */
+        return arguments[1] == 0;
+    case SYS_clock_nanosleep:
+        return arguments[3] == 0;
+    case SYS_epoll_pwait: /* a mask is our business as well */
+        return arguments[4] == 0;
+    default:
+        return true;
+    }
+}
+
+/* ---- before the call ------------------------------------------------------------------------------------------------
+ */
+
+static bool is_of_the_program(uint64_t address, size_t bytes)
+{
+    return address >= SPAN_ZONE_START && address < SPAN_ZONE_END && bytes <= SPAN_ZONE_END - address;
+}
+
+static bool is_readable(uint8_t *to, const void *from, size_t bytes)
+{
+    return is_of_the_program((uint64_t)from, bytes) && user_copy(to, from, bytes) == 0;
+}
+
+/* Can the thread write to all of it, and is it here? Asked of each page by changing nothing. */
+static bool is_writable(const void *from, size_t bytes)
+{
+    uint64_t address = (uint64_t)from;
+    if (!is_of_the_program(address, bytes))
+        return false;
+    for (uint64_t at = address; at < address + bytes; at = (at & ~(uint64_t)(PAGE_BYTES - 1)) + PAGE_BYTES) {
+        uint32_t seen;
+        if (user_compare_exchange((uint32_t *)(at & ~3ul), 0, 0, &seen) != 0)
+            return false;
+    }
+    return true;
+}
+
+/* The pieces of contents below: how many bytes the buffer of argument i has, 0 when it stays where it is, or -1. */
+
+static long string_gather(uint64_t address, uint8_t *contents, size_t *used)
+{
+    size_t room = WIRE_BUFFERS_BYTES - *used;
+    if (!is_of_the_program(address, 1))
+        return -1;
+    long length = user_string((char *)contents + *used, address, room < PATH_BYTES ? room : PATH_BYTES);
+    return length < 0 || buffers_place(used, (size_t)length + 1) < 0 ? -1 : length + 1;
+}
+
+static long vector_gather(struct buffers *call, unsigned i, uint8_t *contents, size_t *used)
+{
+    const struct call_row *row = &call_table[call->number];
+    uint64_t count = call->arguments[(unsigned)row->sizes[i].argument];
+    size_t sum = 0, size = count * sizeof call->parts[0];
+    long place;
+    if (count > BUFFERS_PARTS_MAX || (place = buffers_place(used, size)) < 0 ||
+        !is_readable((uint8_t *)call->parts, (const void *)call->arguments[i], size))
+        return -1;
+    memcpy(contents + place, call->parts, size);
+    for (size_t j = 0; j < count; j++) {
+        const struct iovec *part = &call->parts[j];
+        if (part->iov_len > WIRE_BUFFERS_BYTES - sum)
+            return -1;
+        sum += part->iov_len;
+        if (part->iov_len == 0)
+            continue;
+        if (row->arguments[i] == ARG_IOVEC_OUT) {
+            if (!is_writable(part->iov_base, part->iov_len))
+                return -1;
+        } else if ((place = buffers_place(used, part->iov_len)) < 0 ||
+                   !is_readable(contents + place, part->iov_base, part->iov_len)) {
+            return -1;
+        }
+    }
+    return sum != 0 ? (long)sum : -1;
+}
+
+static long buffer_gather(struct buffers *call, unsigned i, uint8_t *contents, size_t *used)
+{
+    const struct call_row *row = &call_table[call->number];
+    const struct call_size *size = &row->sizes[i];
+    uint8_t type = row->arguments[i];
+    const void *from = (const void *)call->arguments[i];
+    unsigned of;
+    if (!from || !(buffer_is_read(type) || buffer_is_written(type)) ||
+        (buffer_is_length(row, i, &of) && call->arguments[of] == 0))
+        return 0;
+    if (buffer_is_vector(type))
+        return vector_gather(call, i, contents, used);
+    if (type == ARG_PATH || type == ARG_STRING)
+        return string_gather((uint64_t)from, contents, used);
+    socklen_t length = 0;
+    if (size->argument == -2 &&
+        !is_readable((uint8_t *)&length, (const void *)call->arguments[size->bytes], sizeof length))
+        return -1;
+    long bytes = buffer_extent(row, i, call->arguments, length);
+    if (bytes <= 0)
+        return bytes;
+    if (buffer_is_written(type) && !is_writable(from, (size_t)bytes))
+        return -1;
+    if (buffer_is_read(type)) {
+        long place = buffers_place(used, (size_t)bytes);
+        if (place < 0 || !is_readable(contents + place, from, (size_t)bytes))
+            return -1;
+        /* Another thread may have changed a length since the size of the buffer was read from it. */
+        if (buffer_is_length(row, i, &of) &&
+            buffer_extent(row, of, call->arguments, *(socklen_t *)(contents + place)) != call->sizes.bytes[of])
+            return -1;
+    }
+    return bytes;
+}
+
+long buffers_gather(struct buffers *call, uint8_t *contents)
+{
+    size_t used = 0, sum = 0;
+    memset(&call->sizes, 0, sizeof call->sizes);
+    if (!buffers_may_go(call->number) || !buffers_are_plain(call->number, call->arguments))
+        return -1;
+    for (unsigned i = 0; i < call_table[call->number].count; i++) {
+        long bytes = buffer_gather(call, i, contents, &used);
+        if (bytes < 0 || buffers_place(&sum, (size_t)bytes) < 0)
+            return -1;
+        call->sizes.bytes[i] = (uint16_t)bytes;
+    }
+    return sum != 0 ? (long)used : -1;
+}
+
+/* ---- after it -------------------------------------------------------------------------------------------------------
+ */
+
+struct scatter {
+    buffers_store *store;
+    void *context;
+};
+
+static bool piece_scatter(const struct scatter *how, uint64_t address, const uint8_t *contents, size_t bytes)
+{
+    return user_copy((void *)address, contents, bytes) == 0 || how->store(how->context, address, contents, bytes);
+}
+
+/* As the kernel goes through a vector: until there is no more. */
+static bool parts_scatter(const struct buffers *call, const struct scatter *how, const uint8_t *contents, size_t bytes)
+{
+    for (size_t j = 0; j < BUFFERS_PARTS_MAX && bytes > 0; j++) {
+        const struct iovec *part = &call->parts[j];
+        size_t piece = part->iov_len < bytes ? part->iov_len : bytes;
+        if (piece > 0 && !piece_scatter(how, (uint64_t)part->iov_base, contents, piece))
+            return false;
+        contents += piece;
+        bytes -= piece;
+    }
+    return bytes == 0;
+}
+
+/* The kernel writes the events only: another thread may be changing the rest, for the next time. */
+static bool events_scatter(uint64_t address, const struct scatter *how, const uint8_t *contents, size_t bytes)
+{
+    const size_t at = offsetof(struct pollfd, revents), size = sizeof((struct pollfd *)0)->revents;
+    for (size_t i = 0; i + sizeof(struct pollfd) <= bytes; i += sizeof(struct pollfd))
+        if (!piece_scatter(how, address + i + at, contents + i + at, size))
+            return false;
+    return true;
+}
+
+bool buffers_scatter(const struct buffers *call, const struct wire_buffers *written, const uint8_t *contents,
+                     size_t bytes, buffers_store *store, void *context)
+{
+    const struct call_row *row = &call_table[call->number];
+    const struct scatter how = {store, context};
+    size_t used = 0;
+    bool good = true;
+    for (unsigned i = 0; i < row->count; i++) {
+        size_t piece = written->bytes[i];
+        uint64_t address = call->arguments[i];
+        if (piece == 0)
+            continue;
+        long place = buffers_place(&used, piece);
+        if (place < 0 || (size_t)place + piece > bytes || piece > call->sizes.bytes[i])
+            return false;
+        if (buffer_is_vector(row->arguments[i]))
+            good &= parts_scatter(call, &how, contents + place, piece);
+        else if (call->number == SYS_poll)
+            good &= events_scatter(address, &how, contents + place, piece);
+        else
+            good &= piece_scatter(&how, address, contents + place, piece);
+    }
+    return good;
+}

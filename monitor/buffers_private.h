@@ -1,0 +1,66 @@
+/* Shared by monitor/buffers.c, the peer's side, and monitor/buffers_home.c. */
+#ifndef MONITOR_BUFFERS_PRIVATE_H
+#define MONITOR_BUFFERS_PRIVATE_H
+
+#include <sys/socket.h>
+
+#include "monitor/buffers.h"
+
+/* How much of a buffer that an argument counts has the kernel written, once the call has succeeded? */
+enum buffers_kind {
+    BUFFERS_NONE,    /* the call goes without */
+    BUFFERS_WHOLE,   /* all of it */
+    BUFFERS_COUNTED, /* as many bytes or items as the result says */
+};
+
+extern const uint8_t buffers_kinds[CALL_COUNT]; /* enum buffers_kind */
+
+/* Is what the table and the kinds say of the call true for these arguments? */
+bool buffers_are_plain(uint64_t number, const uint64_t arguments[6]);
+
+static inline bool buffer_is_read(uint8_t type)
+{
+    return type == ARG_IN || type == ARG_INOUT || type == ARG_PATH || type == ARG_STRING || type == ARG_IOVEC_IN;
+}
+
+static inline bool buffer_is_written(uint8_t type)
+{
+    return type == ARG_OUT || type == ARG_INOUT || type == ARG_IOVEC_OUT;
+}
+
+static inline bool buffer_is_vector(uint8_t type)
+{
+    return type == ARG_IOVEC_IN || type == ARG_IOVEC_OUT;
+}
+
+/* Is argument i the length of a buffer (socklen_t), which the kernel reads and writes only where there is a buffer? */
+static inline bool buffer_is_length(const struct call_row *row, unsigned i, unsigned *buffer)
+{
+    for (*buffer = 0; *buffer < row->count; ++*buffer)
+        if (row->sizes[*buffer].argument == -2 && row->sizes[*buffer].bytes == i)
+            return true;
+    return false;
+}
+
+/* A place for the next piece, aligned to 8 bytes, in WIRE_BUFFERS_BYTES: where it begins, or -1: there is no room. */
+static inline long buffers_place(size_t *used, size_t bytes)
+{
+    size_t start = *used, whole = (bytes + 7) & ~(size_t)7;
+    if (bytes > WIRE_BUFFERS_BYTES || whole > WIRE_BUFFERS_BYTES - start)
+        return -1;
+    *used += whole;
+    return (long)start;
+}
+
+/* Bytes of the buffer of argument i, no string and no vector, of whose `length` (socklen_t) the caller knows. -1: more
+ * than can go along. */
+static inline long buffer_extent(const struct call_row *row, unsigned i, const uint64_t arguments[6], socklen_t length)
+{
+    const struct call_size *size = &row->sizes[i];
+    if (size->argument == -2)
+        return length <= WIRE_BUFFERS_BYTES ? (long)length : -1;
+    uint64_t count = size->argument >= 0 ? arguments[(unsigned)size->argument] : 1;
+    return count <= WIRE_BUFFERS_BYTES / size->bytes ? (long)(count * size->bytes) : -1;
+}
+
+#endif

@@ -1,0 +1,502 @@
+/*
+ * Buffers that go along with calls: every call of the list with random arguments, a kernel that writes what it may
+ * write, and messages that are damaged on the way. Not for the exchange itself: tests/programs/call_buffers.c.
+ */
+/* links: monitor/buffers.c monitor/buffers_home.c syscall/table.c */
+#include <check.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <time.h>
+
+#include "monitor/buffers_private.h"
+#include "monitor/user.h"
+#include "syscall/entry.h"
+
+#define ARGUMENT_BYTES (3 * PAGE_BYTES) /* of the program's memory for each argument */
+
+/* The program's memory has to be where programs are. */
+static uint8_t (*program)[ARGUMENT_BYTES];
+static uint8_t expected[6][ARGUMENT_BYTES];
+static struct iovec *parts, parts_before[8]; /* of a call's vector */
+static uint64_t missing;                     /* an address that faults */
+static bool gone;                            /* what this node cannot write to, from now on */
+
+/* ---- in place of the assembly --------------------------------------------------------------------------------------
+ */
+
+size_t user_copy(void *to, const void *from, size_t size)
+{
+    if ((uint64_t)to == missing || (uint64_t)from == missing || from == NULL || (gone && size != 0))
+        return size;
+    memcpy(to, from, size);
+    return 0;
+}
+
+long user_compare_exchange(uint32_t *word, uint32_t before, uint32_t after, uint32_t *seen)
+{
+    ck_assert(before == after); /* nothing changes */
+    ck_assert_int_eq((uint64_t)word % 4, 0);
+    *seen = *word;
+    return (uint64_t)word == (missing & ~3ul) ? -14 : 0;
+}
+
+long user_string(char *to, uint64_t from, size_t size)
+{
+    size_t length = strnlen((char *)from, size);
+    if (from == missing || length == size)
+        return -14;
+    memcpy(to, (char *)from, length + 1);
+    return (long)length;
+}
+
+/* ---- random calls ---------------------------------------------------------------------------------------------------
+ */
+
+static uint64_t pick(uint64_t bound)
+{
+    return (uint64_t)random() % bound;
+}
+
+/* Parts of [at, ..) with gaps in between: their bytes. */
+static size_t vector_make(uint8_t *at, size_t count)
+{
+    size_t sum = 0;
+    memset(parts, 0, sizeof parts_before);
+    for (size_t i = 0; i < count; i++) {
+        parts[i] = (struct iovec){at, pick(3) ? pick(700) : 0};
+        at += parts[i].iov_len + pick(50);
+        sum += parts[i].iov_len;
+    }
+    return sum;
+}
+
+/* Where byte `offset` of the vector is in the program's memory. */
+static uint8_t *vector_at(size_t offset)
+{
+    const struct iovec *part = parts_before;
+    while (offset >= part->iov_len)
+        offset -= part++->iov_len;
+    return (uint8_t *)part->iov_base + offset;
+}
+
+/* Vectors of nothing stay where they are. */
+static bool vector_empty(const struct call_row *row, const size_t bytes[6])
+{
+    for (unsigned i = 0; i < row->count; i++)
+        if (buffer_is_vector(row->arguments[i]) && bytes[i] == 0)
+            return true;
+    return false;
+}
+
+/* Arguments of a call, pointers into the program's memory; how many bytes the buffer of each has. */
+static void arguments_make(const struct call_row *row, uint64_t a[6], size_t bytes[6])
+{
+    memset(bytes, 0, 6 * sizeof *bytes);
+    for (unsigned i = 0; i < 6; i++)
+        a[i] = pick(2000);
+    for (unsigned i = 0; i < row->count; i++) {
+        const struct call_size *size = &row->sizes[i];
+        uint8_t *at = &program[i][pick(PAGE_BYTES)];
+        for (size_t j = 0; j < ARGUMENT_BYTES; j++)
+            program[i][j] = (uint8_t)random();
+        switch (row->arguments[i]) {
+        case ARG_PATH:
+        case ARG_STRING:
+            bytes[i] = 1 + pick(400);
+            memset(at, 'p', bytes[i] - 1);
+            at[bytes[i] - 1] = 0;
+            break;
+        case ARG_IN:
+        case ARG_OUT:
+        case ARG_INOUT:
+            if (size->argument >= 0)
+                a[(unsigned)size->argument] = pick(1500 / size->bytes);
+            break;
+        case ARG_IOVEC_IN:
+        case ARG_IOVEC_OUT:
+            a[(unsigned)size->argument] = pick(sizeof parts_before / sizeof parts_before[0] + 1);
+            bytes[i] = vector_make(at, a[(unsigned)size->argument]);
+            memcpy(parts_before, parts, sizeof parts_before);
+            a[i] = (uint64_t)parts;
+            continue;
+        default:
+            continue;
+        }
+        a[i] = pick(10) ? (uint64_t)at : 0;
+    }
+    for (unsigned i = 0; i < row->count; i++) { /* now that counts are known */
+        const struct call_size *size = &row->sizes[i];
+        uint8_t type = row->arguments[i];
+        if ((type != ARG_IN && type != ARG_OUT && type != ARG_INOUT) || a[i] == 0)
+            continue;
+        bytes[i] = size->argument >= 0 ? a[(unsigned)size->argument] * size->bytes : size->bytes;
+        if (size->argument == -2 && a[size->bytes] != 0) {
+            socklen_t length = (socklen_t)pick(200);
+            bytes[i] = length;
+            memcpy((void *)a[size->bytes], &length, sizeof length);
+        }
+    }
+    for (unsigned i = 0; i < row->count; i++) {
+        const struct call_size *size = &row->sizes[i];
+        if (size->argument == -2 && a[i] == 0)
+            bytes[size->bytes] = 0; /* the length of nothing */
+    }
+    for (unsigned i = 0; i < 6; i++)
+        if (a[i] == 0)
+            bytes[i] = 0;
+}
+
+/* Does a length that is not there stand for a buffer that is? */
+static bool length_missing(const struct call_row *row, const uint64_t a[6])
+{
+    for (unsigned i = 0; i < row->count; i++)
+        if (row->sizes[i].argument == -2 && a[i] != 0 && a[row->sizes[i].bytes] == 0)
+            return true;
+    return false;
+}
+
+/* What a call finds at its arguments: what the program has there, as far from the beginnings of pages. */
+static void arguments_check(const struct call_row *row, const uint64_t a[6], const uint64_t original[6],
+                            const size_t bytes[6])
+{
+    for (unsigned i = 0; i < row->count; i++) {
+        uint8_t type = row->arguments[i];
+        if (bytes[i] == 0) {
+            ck_assert(a[i] == original[i]);
+            continue;
+        }
+        ck_assert_msg(a[i] != original[i], "%s: argument %u stays where it was", row->name, i);
+        if (!buffer_is_vector(type)) {
+            ck_assert_int_eq(a[i] % PAGE_BYTES, original[i] % PAGE_BYTES);
+            if (type != ARG_OUT)
+                ck_assert_mem_eq((void *)a[i], (void *)original[i], bytes[i]);
+            continue;
+        }
+        const struct iovec *there = (const struct iovec *)a[i];
+        ck_assert_int_eq(a[i] % sizeof(uint64_t), 0);
+        for (size_t j = 0; j < a[(unsigned)row->sizes[i].argument]; j++) {
+            ck_assert(there[j].iov_len == parts[j].iov_len);
+            ck_assert((uint64_t)there[j].iov_base % PAGE_BYTES == (uint64_t)parts[j].iov_base % PAGE_BYTES);
+            ck_assert((there[j].iov_base == parts[j].iov_base) == (there[j].iov_len == 0));
+            if (type == ARG_IOVEC_IN)
+                ck_assert_mem_eq(there[j].iov_base, parts[j].iov_base, parts[j].iov_len);
+        }
+    }
+}
+
+/* A byte of the kernel's at `offset` of a vector. */
+static void vector_write(const struct iovec *part, size_t offset, uint8_t byte)
+{
+    while (offset >= part->iov_len)
+        offset -= part++->iov_len;
+    ((uint8_t *)part->iov_base)[offset] = byte;
+}
+
+/* Is byte `j` of what it is given one of those that poll writes? */
+static bool is_event(size_t j)
+{
+    return j % sizeof(struct pollfd) >= offsetof(struct pollfd, revents);
+}
+
+/* The kernel: reads what is to be read, writes into what may be written, and says how much. */
+static long kernel(uint64_t number, const uint64_t a[6], const uint64_t original[6], const size_t bytes[6])
+{
+    const struct call_row *row = &call_table[number];
+    bool counted = buffers_kinds[number] == BUFFERS_COUNTED;
+    long result = (long)pick(3) - 1;
+    arguments_check(row, a, original, bytes);
+    for (unsigned i = 0; i < row->count; i++)
+        if (counted && result > 0 && bytes[i] != 0 && row->sizes[i].argument >= 0 &&
+            buffer_is_written(row->arguments[i]))
+            result = (long)pick(bytes[i] / (buffer_is_vector(row->arguments[i]) ? 1 : row->sizes[i].bytes) + 1);
+    memcpy(expected, program, sizeof expected);
+    for (unsigned i = 0; i < row->count; i++) {
+        const struct call_size *size = &row->sizes[i];
+        uint8_t type = row->arguments[i];
+        size_t count = bytes[i];
+        if (count == 0 || !buffer_is_written(type) || result < 0)
+            continue;
+        for (long j = 0; buffer_is_vector(type) && j < result; j++) {
+            uint8_t byte = (uint8_t)random();
+            vector_write((const struct iovec *)a[i], (size_t)j, byte);
+            expected[i][vector_at((size_t)j) - program[i]] = byte;
+        }
+        if (buffer_is_vector(type))
+            continue;
+        if (size->argument >= 0 && counted)
+            count = (size_t)result * size->bytes;
+        if (size->argument == -2) {
+            socklen_t length = (socklen_t)pick(bytes[i] + 20);
+            uint64_t at = original[size->bytes];
+            memcpy((void *)a[size->bytes], &length, sizeof length);
+            memcpy(&expected[size->bytes][at - (uint64_t)program[size->bytes]], &length, sizeof length);
+            count = length < count ? length : count;
+        } else if (type == ARG_INOUT && bytes[i] == sizeof(socklen_t)) {
+            continue; /* a length, which goes with the buffer */
+        }
+        for (size_t j = 0; j < count; j++) {
+            uint8_t byte = (uint8_t)random();
+            ((uint8_t *)a[i])[j] = byte;
+            if (number != SYS_poll || is_event(j))
+                expected[i][original[i] - (uint64_t)program[i] + j] = byte;
+        }
+    }
+    return result;
+}
+
+/* Another node that can write what this one cannot. */
+static bool store(void *context, uint64_t address, const uint8_t *contents, size_t bytes)
+{
+    ++*(unsigned *)context;
+    memcpy((void *)address, contents, bytes);
+    return true;
+}
+
+static uint8_t memory[BUFFERS_MEMORY_BYTES] __attribute__((aligned(PAGE_BYTES)));
+
+static void call_make(uint64_t number)
+{
+    const struct call_row *row = &call_table[number];
+    struct buffers call = {.number = number};
+    uint64_t *a = call.arguments, there[6];
+    size_t bytes[6], sum = 0;
+    struct wire_buffers written;
+    uint8_t contents[WIRE_BUFFERS_BYTES] __attribute__((aligned(8))), back[WIRE_BUFFERS_BYTES];
+    unsigned stored = 0;
+    arguments_make(row, a, bytes);
+    if (number == SYS_getsockopt) {
+        a[1] = SOL_SOCKET;
+        a[2] = SO_ERROR;
+    } else if (number == SYS_sendto || number == SYS_recvfrom) {
+        a[3] = MSG_DONTWAIT;
+    } else if (number == SYS_nanosleep || number == SYS_clock_nanosleep || number == SYS_epoll_pwait) {
+        unsigned without = number == SYS_nanosleep ? 1 : number == SYS_clock_nanosleep ? 3 : 4;
+        a[without] = bytes[without] = 0;
+    }
+    for (unsigned i = 0; i < 6; i++)
+        sum += bytes[i];
+    long used = buffers_gather(&call, contents);
+    if (sum == 0 || length_missing(row, a) || vector_empty(row, bytes)) {
+        ck_assert_int_eq(used, -1);
+        return;
+    }
+    ck_assert_msg(used >= 0, "%s stays", row->name);
+    for (unsigned i = 0; i < 6; i++)
+        ck_assert_msg(call.sizes.bytes[i] == bytes[i], "%s: argument %u has %u bytes, not %zu", row->name, i,
+                      call.sizes.bytes[i], bytes[i]);
+    memcpy(there, a, sizeof there);
+    memset(memory, 0x5a, sizeof memory);
+    ck_assert(buffers_open(number, &call.sizes, contents, (size_t)used, there, memory));
+    long result = kernel(number, there, a, bytes);
+    memset(parts, 0x5a, sizeof parts_before); /* the kernel has read it, and does so no more */
+    size_t size = buffers_close(number, &call.sizes, there, result, &written, back);
+    ck_assert(size <= sizeof back && (result >= 0 || number == SYS_poll || size == 0));
+    gone = pick(2);
+    ck_assert(buffers_scatter(&call, &written, back, size, store, &stored));
+    ck_assert(gone ? (stored != 0) == (size != 0) : stored == 0);
+    gone = false;
+    ck_assert_msg(memcmp(program, expected, sizeof expected) == 0, "%s: not what the kernel wrote", row->name);
+}
+
+static void seed(void)
+{
+    const char *given = getenv("BUFFERS_SEED");
+    unsigned value = given ? (unsigned)atoi(given) : (unsigned)time(NULL);
+    fprintf(stderr, "BUFFERS_SEED=%u\n", value);
+    srandom(value);
+    missing = ~0ul;
+    program = mmap((void *)(SPAN_ZONE_START << 8), sizeof expected + PAGE_BYTES, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    ck_assert(program != MAP_FAILED);
+    parts = (struct iovec *)(program + 6);
+}
+
+START_TEST(random_calls)
+{
+    seed();
+    for (unsigned round = 0; round < 200; round++)
+        for (uint64_t number = 0; number < CALL_COUNT; number++)
+            if (buffers_may_go(number))
+                call_make(number);
+}
+END_TEST
+
+/* Nothing but what the two sides know how to carry. */
+START_TEST(rows_of_the_list)
+{
+    for (unsigned number = 0; number < CALL_COUNT; number++) {
+        const struct call_row *row = &call_table[number];
+        bool any = false;
+        if (!buffers_may_go(number))
+            continue;
+        ck_assert_msg(row->place == CALL_HOME || row->place == CALL_EMULATED, "%s", row->name);
+        for (unsigned i = 0; i < row->count; i++) {
+            uint8_t type = row->arguments[i];
+            bool points = type == ARG_IN || buffer_is_written(type) || type == ARG_PATH || type == ARG_STRING ||
+                          buffer_is_vector(type);
+            any |= points;
+            ck_assert_msg(points || type < ARG_ADDRESS, "%s: argument %u", row->name, i);
+        }
+        ck_assert_msg(any, "%s points to nothing", row->name);
+    }
+}
+END_TEST
+
+/* The bytes of contents of a call, or -1. */
+static long gathered(uint64_t number, const uint64_t arguments[6])
+{
+    struct buffers call = {.number = number};
+    uint8_t contents[WIRE_BUFFERS_BYTES] __attribute__((aligned(8)));
+    memcpy(call.arguments, arguments, sizeof call.arguments);
+    return buffers_gather(&call, contents);
+}
+
+START_TEST(what_stays)
+{
+    seed();
+    const uint64_t at = (uint64_t)program[1], vector = (uint64_t)parts;
+    const size_t most = WIRE_BUFFERS_BYTES;
+    const struct {
+        uint64_t number, arguments[6];
+        long bytes;
+    } calls[] = {
+        {SYS_write, {1, at, most}, (long)most},
+        {SYS_write, {1, at, most + 1}, -1},
+        {SYS_read, {1, at, most}, 0},
+        {SYS_read, {1, at, most + 1}, -1},
+        {SYS_read, {1, at, ~0ul}, -1},
+        {SYS_write, {1, at, 0}, -1},
+        {SYS_write, {1, 0, 8}, -1},
+        {SYS_write, {1, SPAN_ZONE_END, 8}, -1},
+        {SYS_read, {1, SPAN_ZONE_END - 4, 8}, -1},
+        {SYS_read, {1, (uint64_t)&at, 8}, -1}, /* ours */
+        {SYS_sendto, {1, at, 8, MSG_ZEROCOPY}, -1},
+        {SYS_recvfrom, {1, at, 8, MSG_DONTWAIT}, 0},
+        {SYS_recvfrom, {1, at, 8, MSG_TRUNC}, -1},
+        {SYS_recvfrom, {1, at, 8, MSG_ERRQUEUE}, -1},
+        {SYS_nanosleep, {at, at}, -1},
+        {SYS_nanosleep, {at, 0}, 16},
+        {SYS_clock_nanosleep, {0, 0, at, at}, -1},
+        {SYS_writev, {1, vector, BUFFERS_PARTS_MAX + 1}, -1},
+        {SYS_writev, {1, vector, 2}, -1}, /* of nothing */
+        {SYS_epoll_wait, {3, at, most / 12, 5}, 0},
+        {SYS_epoll_wait, {3, at, most / 12 + 1, 5}, -1},
+        {SYS_epoll_wait, {3, at, ~0ul, 5}, -1},
+        {SYS_epoll_pwait, {3, at, 4, 5, at, 8}, -1},
+        {SYS_getsockopt, {3, SOL_SOCKET, SO_GET_FILTER, at, at}, -1},
+        {SYS_getpid, {at, at}, -1},
+        {CALL_COUNT, {at, at}, -1},
+    };
+    for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++)
+        ck_assert_msg(gathered(calls[i].number, calls[i].arguments) == calls[i].bytes, "%zu", i);
+    missing = at;
+    ck_assert_int_eq(gathered(SYS_write, calls[0].arguments), -1);
+    ck_assert_int_eq(gathered(SYS_read, calls[2].arguments), -1);
+    missing = (at & ~(uint64_t)(PAGE_BYTES - 1)) + PAGE_BYTES; /* a page in the middle */
+    ck_assert_int_eq(gathered(SYS_read, calls[2].arguments), -1);
+}
+END_TEST
+
+static bool is_in_memory(uint64_t at, size_t bytes)
+{
+    return at >= (uint64_t)memory && at + bytes <= (uint64_t)memory + sizeof memory;
+}
+
+/* What came was damaged; where it is taken nevertheless, all of it is in the memory that there is for it. */
+static void opened_check(uint64_t number, const struct wire_buffers *sizes, const uint64_t a[6])
+{
+    const struct call_row *row = &call_table[number];
+    struct wire_buffers written;
+    uint8_t back[WIRE_BUFFERS_BYTES];
+    ck_assert(buffers_may_go(number));
+    for (unsigned i = 0; i < row->count; i++) {
+        bool vector = buffer_is_vector(row->arguments[i]);
+        const struct iovec *there = (const struct iovec *)a[i];
+        uint64_t count = vector ? a[(unsigned)row->sizes[i].argument] : 0;
+        if (sizes->bytes[i] == 0)
+            continue;
+        ck_assert(is_in_memory(a[i], vector ? count * sizeof *there : sizes->bytes[i]));
+        for (size_t j = 0; j < count; j++)
+            ck_assert(there[j].iov_len == 0 || is_in_memory((uint64_t)there[j].iov_base, there[j].iov_len));
+    }
+    ck_assert(buffers_close(number, sizes, a, (long)pick(100000), &written, back) <= sizeof back);
+}
+
+START_TEST(damaged_messages)
+{
+    seed();
+    unsigned taken = 0;
+    for (unsigned round = 0; round < 300000; round++) {
+        uint64_t number = pick(CALL_COUNT), a[6];
+        struct wire_buffers sizes = {0};
+        uint8_t contents[WIRE_BUFFERS_BYTES] __attribute__((aligned(8)));
+        size_t bytes = pick(sizeof contents);
+        for (unsigned i = 0; i < 6; i++) {
+            a[i] = pick(2) ? pick(12000) : (uint64_t)random() << 20;
+            sizes.bytes[i] = (uint16_t)(pick(3) ? 0 : pick(2) ? pick(65536) : a[pick(6)]);
+        }
+        for (unsigned i = 0; i < 64; i++)
+            contents[pick(sizeof contents)] = (uint8_t)pick(3);
+        if (!buffers_open(number, &sizes, contents, bytes, a, memory))
+            continue;
+        taken++;
+        opened_check(number, &sizes, a);
+    }
+    ck_assert(taken > 100);
+}
+END_TEST
+
+/* A true message of a vector of the most parts and bytes, and the same with one word changed. */
+START_TEST(damaged_vectors)
+{
+    seed();
+    static const uint64_t numbers[] = {SYS_readv, SYS_writev, SYS_preadv, SYS_pwritev};
+    unsigned taken = 0;
+    for (unsigned round = 0; round < 100000; round++) {
+        struct iovec vector[BUFFERS_PARTS_MAX];
+        uint64_t number = numbers[pick(4)], a[6] = {1, 1, BUFFERS_PARTS_MAX};
+        struct wire_buffers sizes = {0};
+        uint8_t contents[WIRE_BUFFERS_BYTES] __attribute__((aligned(8))) = {0};
+        for (unsigned i = 0; i < BUFFERS_PARTS_MAX; i++) {
+            vector[i] = (struct iovec){(void *)pick(1ul << 40), pick(1000)};
+            sizes.bytes[1] = (uint16_t)(sizes.bytes[1] + vector[i].iov_len);
+        }
+        memcpy(contents, vector, sizeof vector);
+        if (pick(2))
+            ((uint64_t *)contents)[pick(2 * BUFFERS_PARTS_MAX)] ^= 1ul << pick(64);
+        if (!pick(4))
+            a[2] += pick(5) - 2;
+        if (!pick(4))
+            sizes.bytes[1] = (uint16_t)(sizes.bytes[1] + pick(9) - 4);
+        if (!buffers_open(number, &sizes, contents, sizeof contents, a, memory))
+            continue;
+        taken++;
+        opened_check(number, &sizes, a);
+    }
+    ck_assert(taken > 1000);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("buffers");
+    TCase *tests = tcase_create("buffers");
+    tcase_set_timeout(tests, 60);
+    tcase_add_test(tests, rows_of_the_list);
+    tcase_add_test(tests, random_calls);
+    tcase_add_test(tests, what_stays);
+    tcase_add_test(tests, damaged_messages);
+    tcase_add_test(tests, damaged_vectors);
+    suite_add_tcase(suite, tests);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}
