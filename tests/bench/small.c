@@ -8,9 +8,11 @@
 
 #include "median.h"
 
-enum { BYTES = 64, CALLS = 5000, WARM = 200 };
+enum { BYTES = 64, CALLS = 5000, LEAST = 300, WARM = 50 };
 
-static int ends[2], writes_count;
+#define TIME_NS 3000000000u /* no more calls after it, where they take that long */
+
+static int ends[2], writes_measured;
 
 /* One read or write of BYTES: how long it took. */
 static uint64_t call_measure(int writes, char *buffer)
@@ -27,7 +29,9 @@ static void *calls_measure(void *argument)
     (void)argument;
     static uint64_t times[CALLS];
     char out[BYTES], in[BYTES];
-    for (int call = -WARM; call < CALLS; call++) {
+    uint64_t end = now_ns() + TIME_NS;
+    int call = -WARM;
+    for (; call < CALLS && (call < LEAST || now_ns() < end); call++) {
         memset(out, call, sizeof out);
         uint64_t write_time = call_measure(1, out), read_time = call_measure(0, in);
         if (memcmp(in, out, sizeof in) != 0) {
@@ -35,9 +39,9 @@ static void *calls_measure(void *argument)
             exit(1);
         }
         if (call >= 0)
-            times[call] = writes_count ? write_time : read_time;
+            times[call] = writes_measured ? write_time : read_time;
     }
-    printf("%.1f\n", (double)median(times, CALLS));
+    printf("%.1f\n", (double)median(times, (size_t)call));
     return NULL;
 }
 
@@ -47,7 +51,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: small read|write\n");
         return 2;
     }
-    writes_count = strcmp(argv[1], "write") == 0;
+    writes_measured = strcmp(argv[1], "write") == 0;
     check(pipe(ends) == 0, "pipe");
     pthread_t thread;
     check(pthread_create(&thread, NULL, calls_measure, NULL) == 0, "pthread_create");
