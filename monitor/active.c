@@ -233,7 +233,7 @@ static struct wire_result forward(struct thread *thread, const struct registers 
     if (done == CHANNEL_QUICK_REFUSED) {
         struct wire_call call;
         active_call_fill(&call, registers);
-        if (buffers_may_go(call.number) && forward_buffers(thread, &call))
+        if (buffers_may_go(call.number, call.arguments) && forward_buffers(thread, &call))
             return thread->forward_result;
         thread->forward_ns = now_ns();
         message_send(thread, WIRE_CALL, &call, sizeof call);

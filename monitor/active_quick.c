@@ -104,7 +104,7 @@ long active_call_quick(struct registers *registers)
         return 1;
     struct wire_call call;
     active_call_fill(&call, registers);
-    if (buffers_may_go(call.number))
+    if (buffers_may_go(call.number, call.arguments))
         return 1;
     thread->forward_ns = now_ns();
     thread->forward = (int)channel_quick_exchange(thread->channel, WIRE_CALL, &call, sizeof call, WIRE_CALL_RESULT,

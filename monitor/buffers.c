@@ -1,6 +1,6 @@
 /*
- * See the header: the list of calls, and the peer's side. The system call table says what each argument points to; how
- * much of that the kernel writes follows from the list and from the result.
+ * See the header: what arguments point to, and the peer's side. The system call table says what each argument points
+ * to; how much of that the kernel writes follows from the list (monitor/buffers_quick.c) and from the result.
  *
  * What the program can see of it: the kernel reads a buffer when the call begins, not when it needs it, and its results
  * are in memory a moment after they have been taken. Both concern only programs whose threads touch a buffer of a
@@ -8,107 +8,44 @@
  */
 #include "monitor/buffers.h"
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 
 #include "monitor/buffers_private.h"
 #include "monitor/user.h"
 #include "syscall/entry.h"
 
-#ifndef SYS_faccessat2
-#define SYS_faccessat2 439
-#endif
-
 #define PATH_BYTES 512u
 
-/* Not those that make two descriptors at once: they would be lost with the memory for their numbers. */
-const uint8_t buffers_kinds[CALL_COUNT] = {
-    [SYS_read] = BUFFERS_COUNTED,
-    [SYS_pread64] = BUFFERS_COUNTED,
-    [SYS_write] = BUFFERS_WHOLE,
-    [SYS_pwrite64] = BUFFERS_WHOLE,
-    [SYS_readv] = BUFFERS_COUNTED,
-    [SYS_preadv] = BUFFERS_COUNTED,
-    [SYS_preadv2] = BUFFERS_COUNTED,
-    [SYS_writev] = BUFFERS_WHOLE,
-    [SYS_pwritev] = BUFFERS_WHOLE,
-    [SYS_pwritev2] = BUFFERS_WHOLE,
-    [SYS_getrandom] = BUFFERS_COUNTED,
-    /* sockets */
-    [SYS_sendto] = BUFFERS_WHOLE,
-    [SYS_recvfrom] = BUFFERS_COUNTED,
-    [SYS_connect] = BUFFERS_WHOLE,
-    [SYS_bind] = BUFFERS_WHOLE,
-    [SYS_accept] = BUFFERS_WHOLE,
-    [SYS_accept4] = BUFFERS_WHOLE,
-    [SYS_getsockname] = BUFFERS_WHOLE,
-    [SYS_getpeername] = BUFFERS_WHOLE,
-    [SYS_setsockopt] = BUFFERS_WHOLE,
-    [SYS_getsockopt] = BUFFERS_WHOLE,
-    /* waiting, signals */
-    [SYS_poll] = BUFFERS_WHOLE,
-    [SYS_epoll_wait] = BUFFERS_COUNTED,
-    [SYS_epoll_pwait] = BUFFERS_COUNTED,
-    [SYS_epoll_ctl] = BUFFERS_WHOLE,
-    [SYS_nanosleep] = BUFFERS_WHOLE,
-    [SYS_clock_nanosleep] = BUFFERS_WHOLE,
-    [SYS_timerfd_settime] = BUFFERS_WHOLE,
-    [SYS_timerfd_gettime] = BUFFERS_WHOLE,
-    [SYS_rt_sigprocmask] = BUFFERS_WHOLE,
-    [SYS_rt_sigaction] = BUFFERS_WHOLE,
-    /* names */
-    [SYS_open] = BUFFERS_WHOLE,
-    [SYS_openat] = BUFFERS_WHOLE,
-    [SYS_stat] = BUFFERS_WHOLE,
-    [SYS_lstat] = BUFFERS_WHOLE,
-    [SYS_fstat] = BUFFERS_WHOLE,
-    [SYS_newfstatat] = BUFFERS_WHOLE,
-    [SYS_statx] = BUFFERS_WHOLE,
-    [SYS_statfs] = BUFFERS_WHOLE,
-    [SYS_fstatfs] = BUFFERS_WHOLE,
-    [SYS_access] = BUFFERS_WHOLE,
-    [SYS_faccessat] = BUFFERS_WHOLE,
-    [SYS_faccessat2] = BUFFERS_WHOLE,
-    [SYS_readlink] = BUFFERS_COUNTED,
-    [SYS_readlinkat] = BUFFERS_COUNTED,
-    [SYS_getcwd] = BUFFERS_COUNTED,
-    [SYS_chdir] = BUFFERS_WHOLE,
-    [SYS_mkdir] = BUFFERS_WHOLE,
-    [SYS_mkdirat] = BUFFERS_WHOLE,
-    [SYS_rmdir] = BUFFERS_WHOLE,
-    [SYS_unlink] = BUFFERS_WHOLE,
-    [SYS_unlinkat] = BUFFERS_WHOLE,
-    [SYS_rename] = BUFFERS_WHOLE,
-    [SYS_renameat] = BUFFERS_WHOLE,
-    [SYS_renameat2] = BUFFERS_WHOLE,
-    [SYS_link] = BUFFERS_WHOLE,
-    [SYS_linkat] = BUFFERS_WHOLE,
-    [SYS_symlink] = BUFFERS_WHOLE,
-    [SYS_symlinkat] = BUFFERS_WHOLE,
-    [SYS_chmod] = BUFFERS_WHOLE,
-    [SYS_fchmodat] = BUFFERS_WHOLE,
-    [SYS_truncate] = BUFFERS_WHOLE,
-    [SYS_utimensat] = BUFFERS_WHOLE,
-    [SYS_memfd_create] = BUFFERS_WHOLE,
-    [SYS_inotify_add_watch] = BUFFERS_WHOLE,
-    /* what the kernel tells */
-    [SYS_uname] = BUFFERS_WHOLE,
-    [SYS_sysinfo] = BUFFERS_WHOLE,
-    [SYS_times] = BUFFERS_WHOLE,
-    [SYS_getrusage] = BUFFERS_WHOLE,
-    [SYS_getrlimit] = BUFFERS_WHOLE,
-    [SYS_prlimit64] = BUFFERS_WHOLE,
-    [SYS_getitimer] = BUFFERS_WHOLE,
-    [SYS_clock_getres] = BUFFERS_WHOLE,
-    [SYS_sched_getaffinity] = BUFFERS_COUNTED,
-};
-
-bool buffers_may_go(uint64_t number)
+/* The sets of select: so many bits, in words. */
+static struct buffer_form set_form(uint64_t count)
 {
-    return number < CALL_COUNT && buffers_kinds[number] != BUFFERS_NONE;
+    struct buffer_form form = {.type = ARG_INOUT, .size = {.argument = -1}};
+    if (count == 0 || count > 8 * WIRE_BUFFERS_BYTES)
+        form.type = ARG_OPAQUE;
+    else
+        form.size.bytes = (uint16_t)((count + 63) / 64 * 8);
+    return form;
+}
+
+struct buffer_form buffer_form(uint64_t number, unsigned i, const uint64_t arguments[6])
+{
+    const struct call_row *row = &call_table[number];
+    if (i >= row->count)
+        return (struct buffer_form){.type = ARG_NONE};
+    struct buffer_form form = {row->arguments[i], (uint8_t)(buffers_calls[number] - 1), row->sizes[i]};
+    if (number == SYS_futex && i == 3)
+        return (struct buffer_form){.type = ARG_IN, .size = {-1, sizeof(struct timespec)}};
+    if (number == SYS_fcntl && i == 2)
+        return (struct buffer_form){.type = buffer_lock_type(arguments[1]), .size = {-1, sizeof(struct flock)}};
+    if ((number == SYS_select || number == SYS_pselect6) && i >= 1 && i <= 3)
+        return set_form(arguments[0]);
+    if (((number == SYS_select || number == SYS_pselect6) && i == 4) || (number == SYS_ppoll && i == 2))
+        form.written = WRITTEN_ALWAYS; /* what is left of the time */
+    return form;
 }
 
 /* Options that are numbers. Others write a length when they fail, or read what they write to. */
@@ -147,6 +84,10 @@ bool buffers_are_plain(uint64_t number, const uint64_t arguments[6])
         return arguments[3] == 0;
     case SYS_epoll_pwait: /* a mask is our business as well */
         return arguments[4] == 0;
+    case SYS_ppoll:
+        return arguments[3] == 0;
+    case SYS_pselect6:
+        return arguments[5] == 0;
     default:
         return true;
     }
@@ -192,8 +133,8 @@ static long string_gather(uint64_t address, uint8_t *contents, size_t *used)
 
 static long vector_gather(struct buffers *call, unsigned i, uint8_t *contents, size_t *used)
 {
-    const struct call_row *row = &call_table[call->number];
-    uint64_t count = call->arguments[(unsigned)row->sizes[i].argument];
+    const struct buffer_form form = buffer_form(call->number, i, call->arguments);
+    uint64_t count = call->arguments[(unsigned)form.size.argument];
     size_t sum = 0, size = count * sizeof call->parts[0];
     long place;
     if (count > BUFFERS_PARTS_MAX || (place = buffers_place(used, size)) < 0 ||
@@ -207,7 +148,7 @@ static long vector_gather(struct buffers *call, unsigned i, uint8_t *contents, s
         sum += part->iov_len;
         if (part->iov_len == 0)
             continue;
-        if (row->arguments[i] == ARG_IOVEC_OUT) {
+        if (form.type == ARG_IOVEC_OUT) {
             if (!is_writable(part->iov_base, part->iov_len))
                 return -1;
         } else if ((place = buffers_place(used, part->iov_len)) < 0 ||
@@ -221,8 +162,8 @@ static long vector_gather(struct buffers *call, unsigned i, uint8_t *contents, s
 static long buffer_gather(struct buffers *call, unsigned i, uint8_t *contents, size_t *used)
 {
     const struct call_row *row = &call_table[call->number];
-    const struct call_size *size = &row->sizes[i];
-    uint8_t type = row->arguments[i];
+    const struct buffer_form form = buffer_form(call->number, i, call->arguments);
+    uint8_t type = form.type;
     const void *from = (const void *)call->arguments[i];
     unsigned of;
     if (!from || !(buffer_is_read(type) || buffer_is_written(type)) ||
@@ -233,10 +174,10 @@ static long buffer_gather(struct buffers *call, unsigned i, uint8_t *contents, s
     if (type == ARG_PATH || type == ARG_STRING)
         return string_gather((uint64_t)from, contents, used);
     socklen_t length = 0;
-    if (size->argument == -2 &&
-        !is_readable((uint8_t *)&length, (const void *)call->arguments[size->bytes], sizeof length))
+    if (form.size.argument == -2 &&
+        !is_readable((uint8_t *)&length, (const void *)call->arguments[form.size.bytes], sizeof length))
         return -1;
-    long bytes = buffer_extent(row, i, call->arguments, length);
+    long bytes = buffer_extent(&form, call->arguments, length);
     if (bytes <= 0)
         return bytes;
     if (buffer_is_written(type) && !is_writable(from, (size_t)bytes))
@@ -246,8 +187,7 @@ static long buffer_gather(struct buffers *call, unsigned i, uint8_t *contents, s
         if (place < 0 || !is_readable(contents + place, from, (size_t)bytes))
             return -1;
         /* Another thread may have changed a length since the size of the buffer was read from it. */
-        if (buffer_is_length(row, i, &of) &&
-            buffer_extent(row, of, call->arguments, *(socklen_t *)(contents + place)) != call->sizes.bytes[of])
+        if (buffer_is_length(row, i, &of) && *(socklen_t *)(contents + place) != call->sizes.bytes[of])
             return -1;
     }
     return bytes;
@@ -257,7 +197,7 @@ long buffers_gather(struct buffers *call, uint8_t *contents)
 {
     size_t used = 0, sum = 0;
     memset(&call->sizes, 0, sizeof call->sizes);
-    if (!buffers_may_go(call->number) || !buffers_are_plain(call->number, call->arguments))
+    if (!buffers_may_go(call->number, call->arguments) || !buffers_are_plain(call->number, call->arguments))
         return -1;
     for (unsigned i = 0; i < call_table[call->number].count; i++) {
         long bytes = buffer_gather(call, i, contents, &used);
@@ -308,11 +248,11 @@ static bool events_scatter(uint64_t address, const struct scatter *how, const ui
 bool buffers_scatter(const struct buffers *call, const struct wire_buffers *written, const uint8_t *contents,
                      size_t bytes, buffers_store *store, void *context)
 {
-    const struct call_row *row = &call_table[call->number];
     const struct scatter how = {store, context};
     size_t used = 0;
     bool good = true;
-    for (unsigned i = 0; i < row->count; i++) {
+    for (unsigned i = 0; i < 6; i++) {
+        const struct buffer_form form = buffer_form(call->number, i, call->arguments);
         size_t piece = written->bytes[i];
         uint64_t address = call->arguments[i];
         if (piece == 0)
@@ -320,9 +260,11 @@ bool buffers_scatter(const struct buffers *call, const struct wire_buffers *writ
         long place = buffers_place(&used, piece);
         if (place < 0 || (size_t)place + piece > bytes || piece > call->sizes.bytes[i])
             return false;
-        if (buffer_is_vector(row->arguments[i]))
+        if (form.written == WRITTEN_ALWAYS)
+            piece_scatter(&how, address, contents + place, piece); /* that it cannot be written changes nothing */
+        else if (buffer_is_vector(form.type))
             good &= parts_scatter(call, &how, contents + place, piece);
-        else if (call->number == SYS_poll)
+        else if (form.written == WRITTEN_EVENTS && form.size.argument >= 0)
             good &= events_scatter(address, &how, contents + place, piece);
         else
             good &= piece_scatter(&how, address, contents + place, piece);

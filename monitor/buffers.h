@@ -23,8 +23,8 @@ struct buffers {
     struct iovec parts[BUFFERS_PARTS_MAX]; /* of its vector, as the kernel would have read it when the call began */
 };
 
-/* Can buffers go along with this call? Any domain. */
-bool buffers_may_go(uint64_t number);
+/* Can buffers go along with this call? General registers only, no TLS, no libc. */
+bool buffers_may_go(uint64_t number, const uint64_t arguments[6]);
 
 /*
  * Peer: for the call's number and arguments, which buffers go along, and what the kernel will read of them, into

@@ -1,7 +1,6 @@
 /* See monitor/buffers.h: home's side. What has come is checked, for it is another machine that sent it. */
 #include <errno.h>
 #include <string.h>
-#include <sys/syscall.h>
 
 #include "monitor/buffers_private.h"
 #include "syscall/entry.h"
@@ -32,10 +31,10 @@ static uint8_t *memory_next(struct opening *opening, uint64_t address, size_t by
     return piece;
 }
 
-static bool vector_open(struct opening *opening, const struct call_row *row, unsigned i, size_t bytes,
+static bool vector_open(struct opening *opening, const struct buffer_form *form, unsigned i, size_t bytes,
                         uint64_t arguments[6])
 {
-    uint64_t count = arguments[(unsigned)row->sizes[i].argument];
+    uint64_t count = arguments[(unsigned)form->size.argument];
     size_t size = count * sizeof(struct iovec), sum = 0;
     const uint8_t *parts = count <= BUFFERS_PARTS_MAX ? contents_next(opening, size) : NULL;
     if (!parts)
@@ -51,7 +50,7 @@ static bool vector_open(struct opening *opening, const struct call_row *row, uns
         sum += part->iov_len;
         part->iov_base = memory_next(opening, (uint64_t)part->iov_base, part->iov_len);
         const uint8_t *from = NULL;
-        if (row->arguments[i] == ARG_IOVEC_IN && !(from = contents_next(opening, part->iov_len)))
+        if (form->type == ARG_IOVEC_IN && !(from = contents_next(opening, part->iov_len)))
             return false;
         if (from)
             memcpy(part->iov_base, from, part->iov_len);
@@ -73,20 +72,19 @@ static bool buffer_open(struct opening *opening, uint8_t type, size_t bytes, uin
 }
 
 /* Does the kernel take each buffer to be as large as it is? */
-static bool sizes_fit(const struct call_row *row, const struct wire_buffers *sizes, const uint64_t arguments[6])
+static bool sizes_fit(uint64_t number, const struct wire_buffers *sizes, const uint64_t arguments[6])
 {
-    for (unsigned i = 0; i < row->count; i++) {
-        const struct call_size *size = &row->sizes[i];
-        uint8_t type = row->arguments[i];
+    for (unsigned i = 0; i < 6; i++) {
+        const struct buffer_form form = buffer_form(number, i, arguments);
         socklen_t length = 0;
-        if (sizes->bytes[i] == 0 || type == ARG_PATH || type == ARG_STRING || buffer_is_vector(type))
+        if (sizes->bytes[i] == 0 || form.type == ARG_PATH || form.type == ARG_STRING || buffer_is_vector(form.type))
             continue;
-        if (size->argument == -2) {
-            if (sizes->bytes[size->bytes] != sizeof length)
+        if (form.size.argument == -2) {
+            if (sizes->bytes[form.size.bytes] != sizeof length)
                 return false;
-            memcpy(&length, (const void *)arguments[size->bytes], sizeof length);
+            memcpy(&length, (const void *)arguments[form.size.bytes], sizeof length);
         }
-        if (buffer_extent(row, i, arguments, length) != sizes->bytes[i])
+        if (buffer_extent(&form, arguments, length) != sizes->bytes[i])
             return false;
     }
     return true;
@@ -95,47 +93,54 @@ static bool sizes_fit(const struct call_row *row, const struct wire_buffers *siz
 bool buffers_open(uint64_t number, const struct wire_buffers *sizes, const uint8_t *contents, size_t bytes,
                   uint64_t arguments[6], uint8_t *memory)
 {
-    if (!buffers_may_go(number) || !buffers_are_plain(number, arguments))
+    if (!buffers_may_go(number, arguments) || !buffers_are_plain(number, arguments))
         return false;
-    const struct call_row *row = &call_table[number];
     struct opening opening = {.contents = contents, .bytes = bytes, .memory = memory};
     size_t sum = 0;
     for (unsigned i = 0; i < 6; i++) {
+        const struct buffer_form form = buffer_form(number, i, arguments);
         size_t piece = sizes->bytes[i];
-        uint8_t type = i < row->count ? row->arguments[i] : ARG_NONE;
+        uint8_t type = form.type;
         if (piece == 0)
             continue;
         if (!(buffer_is_read(type) || buffer_is_written(type)) || buffers_place(&sum, piece) < 0)
             return false;
-        if (!(buffer_is_vector(type) ? vector_open(&opening, row, i, piece, arguments)
+        if (!(buffer_is_vector(type) ? vector_open(&opening, &form, i, piece, arguments)
                                      : buffer_open(&opening, type, piece, &arguments[i])))
             return false;
     }
-    return sizes_fit(row, sizes, arguments);
+    return sizes_fit(number, sizes, arguments);
 }
 
 /* ---- after it -------------------------------------------------------------------------------------------------------
  */
 
-/* poll writes events also when a signal cuts it short. */
-static bool is_written_after(uint64_t number, uint8_t type, long result)
+static bool is_written_after(const struct buffer_form *form, long result)
 {
-    return buffer_is_written(type) &&
-           (result >= 0 || (number == SYS_poll && (result == -EINTR || RESULT_IS_RESTART(result))));
+    if (!buffer_is_written(form->type))
+        return false;
+    switch (form->written) {
+    case WRITTEN_ALWAYS:
+        return true;
+    case WRITTEN_POSITIVE:
+        return result > 0;
+    case WRITTEN_EVENTS:
+        return result >= 0 || result == -EINTR || RESULT_IS_RESTART(result);
+    default:
+        return result >= 0;
+    }
 }
 
-/* What the kernel wrote of the buffer of argument i, which has `bytes`. */
-static size_t bytes_written(uint64_t number, unsigned i, size_t bytes, const uint64_t arguments[6], long result)
+/* What the kernel wrote of a buffer that has `bytes`. */
+static size_t bytes_written(const struct buffer_form *form, size_t bytes, const uint64_t arguments[6], long result)
 {
-    const struct call_row *row = &call_table[number];
-    const struct call_size *size = &row->sizes[i];
     uint64_t count = bytes;
-    if (size->argument == -2) {
+    if (form->size.argument == -2) {
         socklen_t length;
-        memcpy(&length, (const void *)arguments[size->bytes], sizeof length);
+        memcpy(&length, (const void *)arguments[form->size.bytes], sizeof length);
         count = length;
-    } else if (buffers_kinds[number] == BUFFERS_COUNTED && size->argument >= 0) {
-        count = (uint64_t)result * (buffer_is_vector(row->arguments[i]) ? 1 : size->bytes);
+    } else if (form->written == WRITTEN_COUNTED && form->size.argument >= 0) {
+        count = (uint64_t)result * (buffer_is_vector(form->type) ? 1 : form->size.bytes);
     }
     return count < bytes ? count : bytes;
 }
@@ -157,18 +162,17 @@ static void piece_close(uint8_t type, uint64_t argument, uint8_t *contents, size
 size_t buffers_close(uint64_t number, const struct wire_buffers *sizes, const uint64_t arguments[6], long result,
                      struct wire_buffers *written, uint8_t *contents)
 {
-    const struct call_row *row = &call_table[number];
     size_t used = 0;
     memset(written, 0, sizeof *written);
-    for (unsigned i = 0; i < row->count; i++) {
-        uint8_t type = row->arguments[i];
-        if (sizes->bytes[i] == 0 || !is_written_after(number, type, result))
+    for (unsigned i = 0; i < 6; i++) {
+        const struct buffer_form form = buffer_form(number, i, arguments);
+        if (sizes->bytes[i] == 0 || !is_written_after(&form, result))
             continue;
-        size_t bytes = bytes_written(number, i, sizes->bytes[i], arguments, result);
+        size_t bytes = bytes_written(&form, sizes->bytes[i], arguments, result);
         if (bytes == 0)
             continue;
         long place = buffers_place(&used, bytes); /* no more than there was room for */
-        piece_close(type, arguments[i], contents + place, bytes);
+        piece_close(form.type, arguments[i], contents + place, bytes);
         written->bytes[i] = (uint16_t)bytes;
     }
     return used;

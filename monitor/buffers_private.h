@@ -1,4 +1,4 @@
-/* Shared by monitor/buffers.c, the peer's side, and monitor/buffers_home.c. */
+/* Shared by monitor/buffers.c, the peer's side, buffers_home.c and buffers_quick.c. */
 #ifndef MONITOR_BUFFERS_PRIVATE_H
 #define MONITOR_BUFFERS_PRIVATE_H
 
@@ -6,16 +6,29 @@
 
 #include "monitor/buffers.h"
 
-/* How much of a buffer that an argument counts has the kernel written, once the call has succeeded? */
-enum buffers_kind {
-    BUFFERS_NONE,    /* the call goes without */
-    BUFFERS_WHOLE,   /* all of it */
-    BUFFERS_COUNTED, /* as many bytes or items as the result says */
+/* When has the kernel written a buffer, and how much of it? What it only reads it has not written. */
+enum buffer_written {
+    WRITTEN_WHOLE,    /* all of it, once the call has succeeded */
+    WRITTEN_COUNTED,  /* as many bytes or items of it as the result says */
+    WRITTEN_POSITIVE, /* all of it when the result is more than 0 */
+    WRITTEN_EVENTS,   /* all of it, also when a signal has cut the call short; of each struct pollfd the events */
+    WRITTEN_ALWAYS,   /* all of it, whatever the result; it is read as well */
 };
 
-extern const uint8_t buffers_kinds[CALL_COUNT]; /* enum buffers_kind */
+/* What an argument points to: as the system call table says, or made out where that depends on other arguments. */
+struct buffer_form {
+    uint8_t type;    /* enum call_argument */
+    uint8_t written; /* enum buffer_written */
+    struct call_size size;
+};
+struct buffer_form buffer_form(uint64_t number, unsigned i, const uint64_t arguments[6]);
 
-/* Is what the table and the kinds say of the call true for these arguments? */
+/* 1 + enum buffer_written of the calls whose buffers may go along, 0: the call goes without. */
+extern const uint8_t buffers_calls[CALL_COUNT];
+/* How a command of fcntl uses its third argument: a struct flock, or ARG_NONE. */
+uint8_t buffer_lock_type(uint64_t command);
+
+/* Is what the forms say of the call true for these arguments? */
 bool buffers_are_plain(uint64_t number, const uint64_t arguments[6]);
 
 static inline bool buffer_is_read(uint8_t type)
@@ -52,11 +65,11 @@ static inline long buffers_place(size_t *used, size_t bytes)
     return (long)start;
 }
 
-/* Bytes of the buffer of argument i, no string and no vector, of whose `length` (socklen_t) the caller knows. -1: more
- * than can go along. */
-static inline long buffer_extent(const struct call_row *row, unsigned i, const uint64_t arguments[6], socklen_t length)
+/* Bytes of a buffer, no string and no vector, of whose `length` (socklen_t) the caller knows. -1: more than can go
+ * along. */
+static inline long buffer_extent(const struct buffer_form *form, const uint64_t arguments[6], socklen_t length)
 {
-    const struct call_size *size = &row->sizes[i];
+    const struct call_size *size = &form->size;
     if (size->argument == -2)
         return length <= WIRE_BUFFERS_BYTES ? (long)length : -1;
     uint64_t count = size->argument >= 0 ? arguments[(unsigned)size->argument] : 1;

@@ -4,6 +4,7 @@
  */
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/futex.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
@@ -13,9 +14,11 @@
 #include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/select.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <time.h>
 
 #include "behaviour.h"
@@ -244,6 +247,91 @@ static void thrown_away(void)
     close(listener);
 }
 
+/* Sets of select, and what is left of its time. */
+static void selecting(int to, int from)
+{
+    fd_set readable, writable;
+    struct timeval limit = {7, 0}, moment = {0, 1000};
+    struct timespec time = {7, 0}, exact = {7, 7};
+    struct pollfd ready = {from, POLLIN, 7};
+    FD_ZERO(&readable);
+    FD_ZERO(&writable);
+    FD_SET(from, &readable);
+    FD_SET(to, &writable);
+    int most = (to > from ? to : from) + 1;
+    CHECK(syscall(SYS_select, most, &readable, &writable, NULL, &limit) == 1);
+    CHECK(!FD_ISSET(from, &readable) && FD_ISSET(to, &writable) && (limit.tv_sec == 6 || limit.tv_usec == 0));
+    FD_SET(from, &readable);
+    CHECK(select(most, &readable, NULL, NULL, &moment) == 0 && !FD_ISSET(from, &readable) && moment.tv_usec == 0);
+    CHECK(write(to, "x", 1) == 1);
+    FD_SET(from, &readable);
+    CHECK(pselect(most, &readable, NULL, NULL, &time, NULL) == 1 && FD_ISSET(from, &readable));
+    CHECK(ppoll(&ready, 1, &exact, NULL) == 1 && ready.revents == POLLIN && exact.tv_sec == 7);
+    CHECK(syscall(SYS_ppoll, &ready, 1, &exact, NULL, 0) == 1 && exact.tv_sec == 6 && exact.tv_nsec > 0);
+    CHECK(read(from, &most, 1) == 1 && syscall(SYS_select, 0, NULL, NULL, NULL, &moment) == 0);
+    limit = (struct timeval){0, -1};
+    CHECK(syscall(SYS_select, 1, NULL, NULL, NULL, &limit) == -1 && errno == EINVAL && limit.tv_usec == -1);
+    FD_ZERO(&readable);
+    int closed = dup(from);
+    close(closed);
+    FD_SET(closed, &readable);
+    CHECK(select(closed + 1, &readable, NULL, NULL, NULL) == -1 && errno == EBADF && FD_ISSET(closed, &readable));
+}
+
+static void limits(void)
+{
+    int word = 5;
+    struct timespec moment = {0, 1000}, past = {1, 0}, wrong = {0, -1}, now;
+    CHECK(syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 5, &moment) == -1 && errno == ETIMEDOUT);
+    CHECK(syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 4, &moment) == -1 && errno == EAGAIN);
+    CHECK(syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 5, &wrong) == -1 && errno == EINVAL);
+    CHECK(syscall(SYS_futex, &word, FUTEX_WAIT_BITSET, 5, &past, NULL, 1) == -1 && errno == ETIMEDOUT);
+    CHECK(syscall(SYS_futex, &word, FUTEX_REQUEUE, 0, 1L, &word) == 0); /* a number in its place */
+    pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+    pthread_cond_t condition = PTHREAD_COND_INITIALIZER;
+    CHECK(clock_gettime(CLOCK_REALTIME, &now) == 0);
+    pthread_mutex_lock(&mutex);
+    CHECK(pthread_cond_timedwait(&condition, &mutex, &now) == ETIMEDOUT);
+    pthread_mutex_unlock(&mutex);
+}
+
+static void locks(void)
+{
+    char name[32];
+    snprintf(name, sizeof name, "lock-%d", gettid());
+    int one = open(name, O_CREAT | O_RDWR, 0600), two = open(name, O_RDWR);
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 10, .l_len = 20}, other = lock;
+    CHECK(fcntl(one, F_OFD_SETLK, &lock) == 0 && fcntl(two, F_OFD_SETLK, &lock) == -1 && errno == EAGAIN);
+    other.l_start = 0;
+    other.l_len = 0;
+    CHECK(fcntl(two, F_OFD_GETLK, &other) == 0 && other.l_start == 10 && other.l_len == 20 && other.l_pid == -1);
+    lock.l_type = F_UNLCK;
+    other.l_pid = 0;
+    CHECK(fcntl(one, F_OFD_SETLKW, &lock) == 0 && fcntl(two, F_OFD_GETLK, &other) == 0 && other.l_type == F_UNLCK);
+    lock.l_type = F_RDLCK;
+    CHECK(fcntl(one, F_SETLK, &lock) == 0 && fcntl(one, F_GETLK, &lock) == 0 && lock.l_type == F_UNLCK);
+    CHECK(fcntl(one, F_SETLK, NULL) == -1 && errno == EFAULT && fcntl(one, F_GETFL) >= 0);
+    close(one);
+    close(two);
+    CHECK(unlink(name) == 0);
+}
+
+static void children(void)
+{
+    int status = 77;
+    struct rusage usage;
+    memset(&usage, 0x5a, sizeof usage);
+    pid_t child = fork();
+    if (child == 0) {
+        pause();
+        _exit(0);
+    }
+    CHECK(wait4(child, &status, WNOHANG, &usage) == 0 && status == 77 && ((char *)&usage)[0] == 0x5a);
+    CHECK(kill(child, SIGKILL) == 0 && wait4(child, &status, 0, &usage) == child);
+    CHECK(WIFSIGNALED(status) && ((char *)&usage)[7] == 0);
+    CHECK(wait4(child, &status, 0, NULL) == -1 && errno == ECHILD);
+}
+
 struct waiter {
     struct pollfd ready[2];
     int result;
@@ -287,6 +375,10 @@ static void *run(void *unused)
     names();
     sockets();
     waiting(ends[1], ends[0]);
+    selecting(ends[1], ends[0]);
+    limits();
+    locks();
+    children();
     part_by_part();
     thrown_away();
     events_changed_meanwhile();
