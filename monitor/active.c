@@ -201,7 +201,7 @@ static bool forward_buffers(struct thread *thread, const struct wire_call *call)
     struct wire_result *result = &thread->forward_result;
     enum { LEAST = sizeof *result + sizeof written };
     uint8_t contents[LEAST + WIRE_BUFFERS_BYTES] __attribute__((aligned(8)));
-    memcpy(buffers.arguments, call->arguments, sizeof buffers.arguments);
+    memcpy(buffers.arguments, call->arguments, sizeof call->arguments);
     long bytes = buffers_gather(&buffers, contents);
     if (bytes < 0)
         return false;

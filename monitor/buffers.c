@@ -31,9 +31,27 @@ static struct buffer_form set_form(uint64_t count)
     return form;
 }
 
-struct buffer_form buffer_form(uint64_t number, unsigned i, const uint64_t arguments[6])
+/* A message is read by the kernel whether it sends or receives; what it points to is read or written. */
+static struct buffer_form message_form(unsigned i, bool sends)
+{
+    static const struct buffer_form sent[] = {
+        [1] = {ARG_IN, WRITTEN_MESSAGE, {-1, sizeof(struct msghdr)}},
+        [3] = {ARG_IN, WRITTEN_NAME, {6, 1}},
+        [4] = {ARG_IOVEC_IN, WRITTEN_COUNTED, {7, sizeof(struct iovec)}},
+        [5] = {ARG_IN, WRITTEN_CONTROL, {8, 1}},
+    };
+    struct buffer_form form = sent[i];
+    if (sends || form.type == ARG_NONE)
+        return form;
+    form.type = i == 1 ? ARG_INOUT : i == 4 ? ARG_IOVEC_OUT : ARG_OUT;
+    return form;
+}
+
+struct buffer_form buffer_form(uint64_t number, unsigned i, const uint64_t arguments[BUFFERS_ARGUMENTS])
 {
     const struct call_row *row = &call_table[number];
+    if (number == SYS_sendmsg || number == SYS_recvmsg)
+        return message_form(i, number == SYS_sendmsg);
     if (i >= row->count)
         return (struct buffer_form){.type = ARG_NONE};
     struct buffer_form form = {row->arguments[i], (uint8_t)(buffers_calls[number] - 1), row->sizes[i]};
@@ -46,6 +64,16 @@ struct buffer_form buffer_form(uint64_t number, unsigned i, const uint64_t argum
     if (((number == SYS_select || number == SYS_pselect6) && i == 4) || (number == SYS_ppoll && i == 2))
         form.written = WRITTEN_ALWAYS; /* what is left of the time */
     return form;
+}
+
+void message_arguments(const struct msghdr *message, uint64_t arguments[BUFFERS_ARGUMENTS])
+{
+    arguments[3] = (uint64_t)message->msg_name;
+    arguments[4] = (uint64_t)message->msg_iov;
+    arguments[5] = (uint64_t)message->msg_control;
+    arguments[6] = message->msg_name ? message->msg_namelen : 0;
+    arguments[7] = message->msg_iovlen;
+    arguments[8] = message->msg_control ? message->msg_controllen : 0;
 }
 
 /* Options that are numbers. Others write a length when they fail, or read what they write to. */
@@ -76,6 +104,9 @@ bool buffers_are_plain(uint64_t number, const uint64_t arguments[6])
     case SYS_sendto:   /* with MSG_ZEROCOPY the kernel reads it later */
     case SYS_recvfrom: /* with MSG_TRUNC the result does not say what has been written */
         return !((int)arguments[3] & ~flags_plain);
+    case SYS_sendmsg:
+    case SYS_recvmsg:
+        return !((int)arguments[2] & ~flags_plain);
     case SYS_getsockopt:
         return option_is_plain((int)arguments[1], (int)arguments[2]);
     case SYS_nanosleep: /* what is left is written when the call fails */
@@ -189,6 +220,8 @@ static long buffer_gather(struct buffers *call, unsigned i, uint8_t *contents, s
         /* Another thread may have changed a length since the size of the buffer was read from it. */
         if (buffer_is_length(row, i, &of) && *(socklen_t *)(contents + place) != call->sizes.bytes[of])
             return -1;
+        if (form.written == WRITTEN_MESSAGE)
+            message_arguments((struct msghdr *)(contents + place), call->arguments);
     }
     return bytes;
 }
@@ -199,7 +232,7 @@ long buffers_gather(struct buffers *call, uint8_t *contents)
     memset(&call->sizes, 0, sizeof call->sizes);
     if (!buffers_may_go(call->number, call->arguments) || !buffers_are_plain(call->number, call->arguments))
         return -1;
-    for (unsigned i = 0; i < call_table[call->number].count; i++) {
+    for (unsigned i = 0; i < 6; i++) {
         long bytes = buffer_gather(call, i, contents, &used);
         if (bytes < 0 || buffers_place(&sum, (size_t)bytes) < 0)
             return -1;
@@ -245,6 +278,24 @@ static bool events_scatter(uint64_t address, const struct scatter *how, const ui
     return true;
 }
 
+/* What the kernel writes of a message that it has received into. */
+static bool message_scatter(const struct buffers *call, const struct scatter *how, const uint8_t *contents)
+{
+    const struct {
+        size_t at, bytes;
+        bool written;
+    } fields[] = {
+        {offsetof(struct msghdr, msg_namelen), sizeof(socklen_t), call->arguments[3] != 0},
+        {offsetof(struct msghdr, msg_flags), sizeof(int), true},
+        {offsetof(struct msghdr, msg_controllen), sizeof(size_t), true},
+    };
+    bool good = true;
+    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
+        if (fields[i].written)
+            good &= piece_scatter(how, call->arguments[1] + fields[i].at, contents + fields[i].at, fields[i].bytes);
+    return good;
+}
+
 bool buffers_scatter(const struct buffers *call, const struct wire_buffers *written, const uint8_t *contents,
                      size_t bytes, buffers_store *store, void *context)
 {
@@ -262,6 +313,8 @@ bool buffers_scatter(const struct buffers *call, const struct wire_buffers *writ
             return false;
         if (form.written == WRITTEN_ALWAYS)
             piece_scatter(&how, address, contents + place, piece); /* that it cannot be written changes nothing */
+        else if (form.written == WRITTEN_MESSAGE)
+            good &= piece == sizeof(struct msghdr) && message_scatter(call, &how, contents + place);
         else if (buffer_is_vector(form.type))
             good &= parts_scatter(call, &how, contents + place, piece);
         else if (form.written == WRITTEN_EVENTS && form.size.argument >= 0)

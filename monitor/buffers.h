@@ -1,7 +1,7 @@
 /*
  * What the arguments of a call point to, sent along with the call and its result, so that no page has to move for a few
- * bytes. Not for calls with much of it, nor for those whose arguments point on to more (struct msghdr): home's kernel
- * reads and writes the program's memory for them.
+ * bytes. Not for calls with much of it, nor for those of which only a driver knows what they point to (ioctl): home's
+ * kernel reads and writes the program's memory for them.
  */
 #ifndef MONITOR_BUFFERS_H
 #define MONITOR_BUFFERS_H
@@ -16,9 +16,15 @@
 
 #define BUFFERS_PARTS_MAX 16u /* of a vector */
 
+/*
+ * A call's arguments, and more where one of them is a struct msghdr: what that points to stands in 3 to 5 (name,
+ * vector, control data), which are no arguments of such calls, and how much of it there is in 6 to 8.
+ */
+#define BUFFERS_ARGUMENTS 9u
+
 /* A call on its way, at the peer. */
 struct buffers {
-    uint64_t number, arguments[6];
+    uint64_t number, arguments[BUFFERS_ARGUMENTS];
     struct wire_buffers sizes;
     struct iovec parts[BUFFERS_PARTS_MAX]; /* of its vector, as the kernel would have read it when the call began */
 };
@@ -45,18 +51,18 @@ bool buffers_scatter(const struct buffers *call, const struct wire_buffers *writ
 #define BUFFERS_MEMORY_BYTES (WIRE_BUFFERS_BYTES + (BUFFERS_PARTS_MAX + 7) * PAGE_BYTES)
 
 /*
- * Home: makes `arguments` point to buffers in `memory`, BUFFERS_MEMORY_BYTES long and aligned to a page, with the
- * contents that have come in them. Each begins as far from the beginning of a page as the program's does, for the sake
- * of calls that ask for alignment (O_DIRECT). False: what has come is malformed.
+ * Home: makes `arguments`, of which the first 6 have come, point to buffers in `memory`, BUFFERS_MEMORY_BYTES long and
+ * aligned to a page, with the contents that have come in them. Each begins as far from the beginning of a page as the
+ * program's does, for the sake of calls that ask for alignment (O_DIRECT). False: what has come is malformed.
  */
 bool buffers_open(uint64_t number, const struct wire_buffers *sizes, const uint8_t *contents, size_t bytes,
-                  uint64_t arguments[6], uint8_t *memory);
+                  uint64_t arguments[BUFFERS_ARGUMENTS], uint8_t *memory);
 
 /*
  * Home, after the call with the `arguments` that buffers_open has made: what the kernel wrote, put together in
  * `contents`, WIRE_BUFFERS_BYTES long. Its bytes.
  */
-size_t buffers_close(uint64_t number, const struct wire_buffers *sizes, const uint64_t arguments[6], long result,
-                     struct wire_buffers *written, uint8_t *contents);
+size_t buffers_close(uint64_t number, const struct wire_buffers *sizes, const uint64_t arguments[BUFFERS_ARGUMENTS],
+                     long result, struct wire_buffers *written, uint8_t *contents);
 
 #endif

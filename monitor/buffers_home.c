@@ -32,7 +32,7 @@ static uint8_t *memory_next(struct opening *opening, uint64_t address, size_t by
 }
 
 static bool vector_open(struct opening *opening, const struct buffer_form *form, unsigned i, size_t bytes,
-                        uint64_t arguments[6])
+                        uint64_t arguments[BUFFERS_ARGUMENTS])
 {
     uint64_t count = arguments[(unsigned)form->size.argument];
     size_t size = count * sizeof(struct iovec), sum = 0;
@@ -72,7 +72,7 @@ static bool buffer_open(struct opening *opening, uint8_t type, size_t bytes, uin
 }
 
 /* Does the kernel take each buffer to be as large as it is? */
-static bool sizes_fit(uint64_t number, const struct wire_buffers *sizes, const uint64_t arguments[6])
+static bool sizes_fit(uint64_t number, const struct wire_buffers *sizes, const uint64_t arguments[BUFFERS_ARGUMENTS])
 {
     for (unsigned i = 0; i < 6; i++) {
         const struct buffer_form form = buffer_form(number, i, arguments);
@@ -91,11 +91,12 @@ static bool sizes_fit(uint64_t number, const struct wire_buffers *sizes, const u
 }
 
 bool buffers_open(uint64_t number, const struct wire_buffers *sizes, const uint8_t *contents, size_t bytes,
-                  uint64_t arguments[6], uint8_t *memory)
+                  uint64_t arguments[BUFFERS_ARGUMENTS], uint8_t *memory)
 {
     if (!buffers_may_go(number, arguments) || !buffers_are_plain(number, arguments))
         return false;
     struct opening opening = {.contents = contents, .bytes = bytes, .memory = memory};
+    struct msghdr *message = NULL;
     size_t sum = 0;
     for (unsigned i = 0; i < 6; i++) {
         const struct buffer_form form = buffer_form(number, i, arguments);
@@ -108,8 +109,19 @@ bool buffers_open(uint64_t number, const struct wire_buffers *sizes, const uint8
         if (!(buffer_is_vector(type) ? vector_open(&opening, &form, i, piece, arguments)
                                      : buffer_open(&opening, type, piece, &arguments[i])))
             return false;
+        if (form.written == WRITTEN_MESSAGE && piece == sizeof *message) {
+            message = (struct msghdr *)arguments[i];
+            message_arguments(message, arguments);
+        }
     }
-    return sizes_fit(number, sizes, arguments);
+    if (!sizes_fit(number, sizes, arguments))
+        return false;
+    if (message) {
+        message->msg_name = (void *)arguments[3];
+        message->msg_iov = (struct iovec *)arguments[4];
+        message->msg_control = (void *)arguments[5];
+    }
+    return true;
 }
 
 /* ---- after it -------------------------------------------------------------------------------------------------------
@@ -132,13 +144,19 @@ static bool is_written_after(const struct buffer_form *form, long result)
 }
 
 /* What the kernel wrote of a buffer that has `bytes`. */
-static size_t bytes_written(const struct buffer_form *form, size_t bytes, const uint64_t arguments[6], long result)
+static size_t bytes_written(const struct buffer_form *form, size_t bytes, const uint64_t arguments[BUFFERS_ARGUMENTS],
+                            long result)
 {
+    const struct msghdr *message = (const struct msghdr *)arguments[1];
     uint64_t count = bytes;
     if (form->size.argument == -2) {
         socklen_t length;
         memcpy(&length, (const void *)arguments[form->size.bytes], sizeof length);
         count = length;
+    } else if (form->written == WRITTEN_NAME) {
+        count = message->msg_namelen;
+    } else if (form->written == WRITTEN_CONTROL) {
+        count = message->msg_controllen;
     } else if (form->written == WRITTEN_COUNTED && form->size.argument >= 0) {
         count = (uint64_t)result * (buffer_is_vector(form->type) ? 1 : form->size.bytes);
     }
@@ -159,8 +177,8 @@ static void piece_close(uint8_t type, uint64_t argument, uint8_t *contents, size
     }
 }
 
-size_t buffers_close(uint64_t number, const struct wire_buffers *sizes, const uint64_t arguments[6], long result,
-                     struct wire_buffers *written, uint8_t *contents)
+size_t buffers_close(uint64_t number, const struct wire_buffers *sizes, const uint64_t arguments[BUFFERS_ARGUMENTS],
+                     long result, struct wire_buffers *written, uint8_t *contents)
 {
     size_t used = 0;
     memset(written, 0, sizeof *written);

@@ -13,6 +13,9 @@ enum buffer_written {
     WRITTEN_POSITIVE, /* all of it when the result is more than 0 */
     WRITTEN_EVENTS,   /* all of it, also when a signal has cut the call short; of each struct pollfd the events */
     WRITTEN_ALWAYS,   /* all of it, whatever the result; it is read as well */
+    WRITTEN_MESSAGE,  /* a struct msghdr: the lengths in it, and its flags */
+    WRITTEN_NAME,     /* as many bytes as its lengths say */
+    WRITTEN_CONTROL,
 };
 
 /* What an argument points to: as the system call table says, or made out where that depends on other arguments. */
@@ -21,7 +24,7 @@ struct buffer_form {
     uint8_t written; /* enum buffer_written */
     struct call_size size;
 };
-struct buffer_form buffer_form(uint64_t number, unsigned i, const uint64_t arguments[6]);
+struct buffer_form buffer_form(uint64_t number, unsigned i, const uint64_t arguments[BUFFERS_ARGUMENTS]);
 
 /* 1 + enum buffer_written of the calls whose buffers may go along, 0: the call goes without. */
 extern const uint8_t buffers_calls[CALL_COUNT];
@@ -30,6 +33,9 @@ uint8_t buffer_lock_type(uint64_t command);
 
 /* Is what the forms say of the call true for these arguments? */
 bool buffers_are_plain(uint64_t number, const uint64_t arguments[6]);
+
+/* Puts into `arguments` what a message points to; others are left as they are. */
+void message_arguments(const struct msghdr *message, uint64_t arguments[BUFFERS_ARGUMENTS]);
 
 static inline bool buffer_is_read(uint8_t type)
 {
@@ -67,7 +73,8 @@ static inline long buffers_place(size_t *used, size_t bytes)
 
 /* Bytes of a buffer, no string and no vector, of whose `length` (socklen_t) the caller knows. -1: more than can go
  * along. */
-static inline long buffer_extent(const struct buffer_form *form, const uint64_t arguments[6], socklen_t length)
+static inline long buffer_extent(const struct buffer_form *form, const uint64_t arguments[BUFFERS_ARGUMENTS],
+                                 socklen_t length)
 {
     const struct call_size *size = &form->size;
     if (size->argument == -2)

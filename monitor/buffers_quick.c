@@ -34,6 +34,8 @@ const uint8_t buffers_calls[CALL_COUNT] = {
     /* sockets */
     [SYS_sendto] = GOES(WHOLE),
     [SYS_recvfrom] = GOES(COUNTED),
+    [SYS_sendmsg] = GOES(COUNTED),
+    [SYS_recvmsg] = GOES(COUNTED),
     [SYS_connect] = GOES(WHOLE),
     [SYS_bind] = GOES(WHOLE),
     [SYS_accept] = GOES(WHOLE),

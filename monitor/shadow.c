@@ -77,14 +77,15 @@ static void frame_wait(struct thread *thread, struct wire_frame *frame)
 }
 
 /* Carries out a call with these arguments, which may be other than those that came. */
-static struct wire_result call_carry_out(struct thread *thread, const struct wire_call *call)
+static struct wire_result call_carry_out(struct thread *thread, const struct wire_call *call,
+                                         const uint64_t arguments[6])
 {
     if (call->number < CALL_COUNT && call_table[call->number].place == CALL_THREAD)
         session_lost(thread->node, "it forwards call %lu, which it must not", call->number);
     patching_forwarded(call->instruction);
     atomic_store(&thread->activity, THREAD_IN_CALL);
     struct wire_result result = {0};
-    result.value = call_cut(thread, call->number, call_handle(thread, call->number, call->arguments, NULL));
+    result.value = call_cut(thread, call->number, call_handle(thread, call->number, arguments, NULL));
     if (RESULT_IS_RESTART(result.value) || atomic_load(&thread->pending) || atomic_load(&thread->target) >= 0)
         result.flags |= WIRE_RESULT_COME_HOME;
     atomic_store(&thread->activity, THREAD_SHADOWS);
@@ -95,7 +96,7 @@ static void serve_call(struct thread *thread)
 {
     struct wire_call call;
     memcpy(&call, thread->context, sizeof call);
-    struct wire_result result = call_carry_out(thread, &call);
+    struct wire_result result = call_carry_out(thread, &call, call.arguments);
     message_send(thread, WIRE_CALL_RESULT, &result, sizeof result);
 }
 
@@ -118,11 +119,12 @@ static void serve_call_buffers(struct thread *thread, size_t bytes)
     }
     memcpy(&call, payload, sizeof call);
     memcpy(&sizes, payload + sizeof call, sizeof sizes);
-    if (!buffers_open(call.number, &sizes, payload + before, bytes - before, call.arguments, memory))
+    uint64_t arguments[BUFFERS_ARGUMENTS] = {0};
+    memcpy(arguments, call.arguments, sizeof call.arguments);
+    if (!buffers_open(call.number, &sizes, payload + before, bytes - before, arguments, memory))
         session_lost(thread->node, "it sent call %lu with malformed buffers", call.number);
-    answer.result = call_carry_out(thread, &call);
-    size_t used =
-        buffers_close(call.number, &sizes, call.arguments, answer.result.value, &answer.written, answer.contents);
+    answer.result = call_carry_out(thread, &call, arguments);
+    size_t used = buffers_close(call.number, &sizes, arguments, answer.result.value, &answer.written, answer.contents);
     message_send(thread, WIRE_CALL_RESULT_BUFFERS, &answer, offsetof(typeof(answer), contents) + used);
 }
 

@@ -209,6 +209,71 @@ static void waiting(int to, int from)
           limit.rlim_cur == same.rlim_cur);
 }
 
+/* A message with a name, parts, and a descriptor in its control data; and what is written of the struct msghdr. */
+static void messages(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)}, other;
+    socklen_t length = sizeof address;
+    char text[] = "abcdefghijklm", first[4] = "....", second[20] = "...................";
+    struct iovec out[3] = {{text, 3}, {NULL, 0}, {text + 3, 10}}, in[2] = {{first, 3}, {second, 19}};
+    struct msghdr message = {.msg_name = &address, .msg_namelen = sizeof address, .msg_iov = out, .msg_iovlen = 3};
+    int server = socket(AF_INET, SOCK_DGRAM, 0), client = socket(AF_INET, SOCK_DGRAM, 0);
+    CHECK(bind(server, (struct sockaddr *)&address, sizeof address) == 0 &&
+          getsockname(server, (struct sockaddr *)&address, &length) == 0);
+    CHECK(sendmsg(client, &message, 0) == 13 && sendmsg(client, &message, MSG_NOSIGNAL) == 13);
+    CHECK(message.msg_name == &address && message.msg_iov == out && message.msg_flags == 0);
+    struct msghdr back = {.msg_name = &other, .msg_namelen = 100, .msg_iov = in, .msg_iovlen = 2, .msg_flags = 99};
+    CHECK(recvmsg(server, &back, 0) == 13 && back.msg_namelen == sizeof other && back.msg_flags == 0);
+    CHECK(back.msg_name == &other && back.msg_iov == in && other.sin_family == AF_INET && back.msg_controllen == 0);
+    CHECK(memcmp(first, "abc.", 4) == 0 && memcmp(second, "defghijklm.", 11) == 0);
+    back.msg_iovlen = 1;
+    back.msg_name = NULL;
+    back.msg_namelen = 7;
+    CHECK(recvmsg(server, &back, 0) == 3 && back.msg_flags == MSG_TRUNC && back.msg_namelen == 7);
+    CHECK(recvmsg(server, &back, MSG_DONTWAIT) == -1 && errno == EAGAIN && back.msg_flags == MSG_TRUNC);
+    message.msg_name = NULL;
+    CHECK(sendmsg(client, &message, 0) == -1 && errno == EDESTADDRREQ);
+    close(server);
+    close(client);
+}
+
+static void messages_with_descriptors(void)
+{
+    int ends[2], pair[2], came, byte = 0;
+    union {
+        struct cmsghdr head;
+        char bytes[256];
+    } control;
+    struct iovec part = {&byte, 1};
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = CMSG_SPACE(4)};
+    CHECK(socketpair(AF_UNIX, SOCK_DGRAM, 0, ends) == 0 && pipe(pair) == 0);
+    control.head = (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(4)};
+    memcpy(CMSG_DATA(&control.head), &pair[1], 4);
+    CHECK(sendmsg(ends[0], &message, 0) == 1 && sendmsg(ends[0], &message, 0) == 1);
+    memset(&control, 0x5a, sizeof control);
+    message.msg_controllen = 200;
+    CHECK(recvmsg(ends[1], &message, MSG_CMSG_CLOEXEC) == 1 && message.msg_controllen == CMSG_SPACE(4));
+    CHECK(control.head.cmsg_type == SCM_RIGHTS && control.bytes[CMSG_SPACE(4)] == 0x5a);
+    memcpy(&came, CMSG_DATA(&control.head), 4);
+    CHECK(came != pair[1] && write(came, "x", 1) == 1 && read(pair[0], &byte, 1) == 1 && byte == 'x');
+    CHECK((fcntl(came, F_GETFD) & FD_CLOEXEC) != 0);
+    close(came);
+    message.msg_controllen = 3; /* too short */
+    CHECK(recvmsg(ends[1], &message, 0) == 1 && message.msg_controllen == 0 && message.msg_flags == MSG_CTRUNC);
+    message.msg_control = NULL;
+    message.msg_controllen = 50;
+    CHECK(sendmsg(ends[0], &message, 0) == -1 && errno == EFAULT);
+    message.msg_controllen = 0;
+    message.msg_iovlen = 0;
+    CHECK(sendmsg(ends[0], &message, 0) == 0 && recvmsg(ends[1], &message, 0) == 0 && message.msg_flags == 0);
+    CHECK(sendmsg(ends[0], (struct msghdr *)1, 0) == -1 && errno == EFAULT);
+    close(ends[0]);
+    close(ends[1]);
+    close(pair[0]);
+    close(pair[1]);
+}
+
 /* Files whose drivers look at each part of a vector by itself. */
 static void part_by_part(void)
 {
@@ -379,6 +444,8 @@ static void *run(void *unused)
     limits();
     locks();
     children();
+    messages();
+    messages_with_descriptors();
     part_by_part();
     thrown_away();
     events_changed_meanwhile();

@@ -93,16 +93,16 @@ static uint8_t *vector_at(size_t offset)
 }
 
 /* Vectors of nothing stay where they are. */
-static bool vector_empty(const struct call_row *row, const size_t bytes[6])
+static bool vector_empty(uint64_t number, const uint64_t *a, const size_t bytes[6])
 {
-    for (unsigned i = 0; i < row->count; i++)
-        if (buffer_is_vector(row->arguments[i]) && bytes[i] == 0)
+    for (unsigned i = 0; i < 6; i++)
+        if (buffer_is_vector(buffer_form(number, i, a).type) && bytes[i] == 0)
             return true;
     return false;
 }
 
 /* What decides what other arguments are. */
-static void deciding_make(uint64_t number, uint64_t a[6])
+static void deciding_make(uint64_t number, uint64_t a[BUFFERS_ARGUMENTS])
 {
     static const int operations[] = {FUTEX_WAIT,     FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG,
                                      FUTEX_LOCK_PI,  FUTEX_WAIT | FUTEX_CLOCK_REALTIME,
@@ -116,17 +116,18 @@ static void deciding_make(uint64_t number, uint64_t a[6])
         a[1] = SOL_SOCKET, a[2] = SO_ERROR;
     else if (number == SYS_sendto || number == SYS_recvfrom)
         a[3] = MSG_DONTWAIT;
+    else if (number == SYS_sendmsg || number == SYS_recvmsg)
+        a[2] = MSG_DONTWAIT;
 }
 
 /* Arguments of a call, pointers into the program's memory; how many bytes the buffer of each has. */
-static void arguments_make(uint64_t number, uint64_t a[6], size_t bytes[6])
+static void arguments_make(uint64_t number, uint64_t a[BUFFERS_ARGUMENTS], size_t bytes[6])
 {
-    const struct call_row *row = &call_table[number];
     memset(bytes, 0, 6 * sizeof *bytes);
-    for (unsigned i = 0; i < 6; i++)
+    for (unsigned i = 0; i < BUFFERS_ARGUMENTS; i++)
         a[i] = pick(2000);
     deciding_make(number, a);
-    for (unsigned i = 0; i < row->count; i++) {
+    for (unsigned i = 0; i < 6; i++) {
         const struct buffer_form form = buffer_form(number, i, a);
         uint8_t *at = &program[i][pick(PAGE_BYTES)];
         for (size_t j = 0; j < ARGUMENT_BYTES; j++)
@@ -156,7 +157,7 @@ static void arguments_make(uint64_t number, uint64_t a[6], size_t bytes[6])
         }
         a[i] = pick(10) ? (uint64_t)at : 0;
     }
-    for (unsigned i = 0; i < row->count; i++) { /* now that counts are known */
+    for (unsigned i = 0; i < 6; i++) { /* now that counts are known */
         const struct buffer_form form = buffer_form(number, i, a);
         if ((form.type != ARG_IN && form.type != ARG_OUT && form.type != ARG_INOUT) || a[i] == 0)
             continue;
@@ -167,7 +168,7 @@ static void arguments_make(uint64_t number, uint64_t a[6], size_t bytes[6])
             memcpy((void *)a[form.size.bytes], &length, sizeof length);
         }
     }
-    for (unsigned i = 0; i < row->count; i++) {
+    for (unsigned i = 0; i < 6; i++) {
         const struct buffer_form form = buffer_form(number, i, a);
         if (form.size.argument == -2 && a[i] == 0)
             bytes[form.size.bytes] = 0; /* the length of nothing */
@@ -175,6 +176,20 @@ static void arguments_make(uint64_t number, uint64_t a[6], size_t bytes[6])
     for (unsigned i = 0; i < 6; i++)
         if (a[i] == 0)
             bytes[i] = 0;
+    if (number != SYS_sendmsg && number != SYS_recvmsg)
+        return;
+    if (a[1] == 0) { /* no message, and nothing that it points to */
+        memset(bytes, 0, 6 * sizeof *bytes);
+        memset(a + 6, 0, 3 * sizeof *a);
+    } else {
+        *(struct msghdr *)a[1] = (struct msghdr){.msg_name = (void *)a[3],
+                                                 .msg_namelen = (socklen_t)a[6],
+                                                 .msg_iov = (struct iovec *)a[4],
+                                                 .msg_iovlen = a[7],
+                                                 .msg_control = (void *)a[5],
+                                                 .msg_controllen = a[8],
+                                                 .msg_flags = 77};
+    }
 }
 
 /* Does a length that is not there stand for a buffer that is? */
@@ -186,8 +201,17 @@ static bool length_missing(const struct call_row *row, const uint64_t a[6])
     return false;
 }
 
+/* The message points to where the pieces are now; all else is the program's. */
+static void message_check(const struct msghdr *message, const struct msghdr *original, const uint64_t *a)
+{
+    ck_assert(message->msg_name == (void *)a[3] && message->msg_iov == (void *)a[4] &&
+              message->msg_control == (void *)a[5]);
+    ck_assert(message->msg_namelen == original->msg_namelen && message->msg_iovlen == original->msg_iovlen &&
+              message->msg_controllen == original->msg_controllen && message->msg_flags == 77);
+}
+
 /* What a call finds at its arguments: what the program has there, as far from the beginnings of pages. */
-static void arguments_check(uint64_t number, const uint64_t a[6], const uint64_t original[6], const size_t bytes[6])
+static void arguments_check(uint64_t number, const uint64_t *a, const uint64_t *original, const size_t bytes[6])
 {
     for (unsigned i = 0; i < 6; i++) {
         const struct buffer_form form = buffer_form(number, i, original);
@@ -198,7 +222,9 @@ static void arguments_check(uint64_t number, const uint64_t a[6], const uint64_t
         ck_assert_msg(a[i] != original[i], "%s: argument %u stays where it was", call_table[number].name, i);
         if (!buffer_is_vector(form.type)) {
             ck_assert_int_eq(a[i] % PAGE_BYTES, original[i] % PAGE_BYTES);
-            if (form.type != ARG_OUT)
+            if (form.written == WRITTEN_MESSAGE)
+                message_check((struct msghdr *)a[i], (struct msghdr *)original[i], a);
+            else if (form.type != ARG_OUT)
                 ck_assert_mem_eq((void *)a[i], (void *)original[i], bytes[i]);
             continue;
         }
@@ -236,8 +262,21 @@ static bool is_written_then(const struct buffer_form *form, long result)
            (result != 0 || form->written != WRITTEN_POSITIVE);
 }
 
+/* What the kernel writes of a message that it has received into; `there` is what the program is to find. */
+static void message_write(struct msghdr *message, uint8_t *there, const uint64_t *a)
+{
+    message->msg_flags = (int)pick(5000);
+    message->msg_controllen = a[5] != 0 ? pick(a[8] + 1) : 0;
+    memcpy(there + offsetof(struct msghdr, msg_flags), &message->msg_flags, sizeof message->msg_flags);
+    memcpy(there + offsetof(struct msghdr, msg_controllen), &message->msg_controllen, sizeof message->msg_controllen);
+    if (a[3] == 0)
+        return;
+    message->msg_namelen = (socklen_t)pick(a[6] + 30);
+    memcpy(there + offsetof(struct msghdr, msg_namelen), &message->msg_namelen, sizeof message->msg_namelen);
+}
+
 /* The kernel: reads what is to be read, writes into what may be written, and says how much. */
-static long kernel(uint64_t number, const uint64_t a[6], const uint64_t original[6], const size_t bytes[6])
+static long kernel(uint64_t number, const uint64_t *a, const uint64_t *original, const size_t bytes[6])
 {
     long result = pick(3) ? (long)pick(2) : -EINTR;
     arguments_check(number, a, original, bytes);
@@ -260,6 +299,15 @@ static long kernel(uint64_t number, const uint64_t a[6], const uint64_t original
         }
         if (buffer_is_vector(form.type))
             continue;
+        if (form.written == WRITTEN_MESSAGE) {
+            message_write((struct msghdr *)a[1], &expected[1][original[1] - (uint64_t)program[1]], a);
+            continue;
+        }
+        if (form.written == WRITTEN_NAME || form.written == WRITTEN_CONTROL) {
+            const struct msghdr *message = (const struct msghdr *)a[1];
+            size_t there = form.written == WRITTEN_NAME ? message->msg_namelen : message->msg_controllen;
+            count = there < count ? there : count;
+        }
         if (form.size.argument >= 0 && form.written == WRITTEN_COUNTED)
             count = (size_t)result * form.size.bytes;
         if (form.size.argument == -2) {
@@ -320,7 +368,7 @@ static void call_make(uint64_t number)
 {
     const struct call_row *row = &call_table[number];
     struct buffers call = {.number = number};
-    uint64_t *a = call.arguments, there[6];
+    uint64_t *a = call.arguments, there[BUFFERS_ARGUMENTS] = {0};
     size_t bytes[6], sum = 0;
     struct wire_buffers written;
     uint8_t contents[WIRE_BUFFERS_BYTES] __attribute__((aligned(8))), back[WIRE_BUFFERS_BYTES];
@@ -331,7 +379,7 @@ static void call_make(uint64_t number)
     for (unsigned i = 0; i < 6; i++)
         sum += bytes[i];
     long used = buffers_gather(&call, contents);
-    if (sum == 0 || length_missing(row, a) || vector_empty(row, bytes)) {
+    if (sum == 0 || length_missing(row, a) || vector_empty(number, a, bytes)) {
         ck_assert_int_eq(used, -1);
         return;
     }
@@ -339,7 +387,7 @@ static void call_make(uint64_t number)
     for (unsigned i = 0; i < 6; i++)
         ck_assert_msg(call.sizes.bytes[i] == bytes[i], "%s: argument %u has %u bytes, not %zu", row->name, i,
                       call.sizes.bytes[i], bytes[i]);
-    memcpy(there, a, sizeof there);
+    memcpy(there, a, 6 * sizeof there[0]);
     memset(memory, 0x5a, sizeof memory);
     ck_assert(buffers_open(number, &call.sizes, contents, (size_t)used, there, memory));
     long result = kernel(number, there, a, bytes);
@@ -388,9 +436,9 @@ START_TEST(rows_of_the_list)
             continue;
         listed++;
         ck_assert_msg(row->place == CALL_HOME || row->place == CALL_EMULATED, "%s", row->name);
-        uint64_t a[6] = {1, 1, 1, 1, 1, 1};
+        uint64_t a[BUFFERS_ARGUMENTS] = {1, 1, 1, 1, 1, 1};
         deciding_make(number, a);
-        for (unsigned i = 0; i < row->count; i++) {
+        for (unsigned i = 0; i < 6; i++) {
             uint8_t type = buffer_form(number, i, a).type;
             bool points = buffer_is_read(type) || buffer_is_written(type);
             any |= points;
@@ -408,7 +456,7 @@ static long gathered(uint64_t number, const uint64_t arguments[6])
 {
     struct buffers call = {.number = number};
     uint8_t contents[WIRE_BUFFERS_BYTES] __attribute__((aligned(8)));
-    memcpy(call.arguments, arguments, sizeof call.arguments);
+    memcpy(call.arguments, arguments, 6 * sizeof arguments[0]);
     return buffers_gather(&call, contents);
 }
 
@@ -477,7 +525,7 @@ static bool is_in_memory(uint64_t at, size_t bytes)
 }
 
 /* What came was damaged; where it is taken nevertheless, all of it is in the memory that there is for it. */
-static void opened_check(uint64_t number, const struct wire_buffers *sizes, const uint64_t a[6])
+static void opened_check(uint64_t number, const struct wire_buffers *sizes, const uint64_t *a)
 {
     struct wire_buffers written;
     uint8_t back[WIRE_BUFFERS_BYTES];
@@ -501,7 +549,7 @@ START_TEST(damaged_messages)
     seed();
     unsigned taken = 0;
     for (unsigned round = 0; round < 300000; round++) {
-        uint64_t number = pick(CALL_COUNT), a[6];
+        uint64_t number = pick(CALL_COUNT), a[BUFFERS_ARGUMENTS] = {0};
         struct wire_buffers sizes = {0};
         uint8_t contents[WIRE_BUFFERS_BYTES] __attribute__((aligned(8)));
         size_t bytes = pick(sizeof contents);
@@ -528,7 +576,7 @@ START_TEST(damaged_vectors)
     unsigned taken = 0;
     for (unsigned round = 0; round < 100000; round++) {
         struct iovec vector[BUFFERS_PARTS_MAX];
-        uint64_t number = numbers[pick(4)], a[6] = {1, 1, BUFFERS_PARTS_MAX};
+        uint64_t number = numbers[pick(4)], a[BUFFERS_ARGUMENTS] = {1, 1, BUFFERS_PARTS_MAX};
         struct wire_buffers sizes = {0};
         uint8_t contents[WIRE_BUFFERS_BYTES] __attribute__((aligned(8))) = {0};
         for (unsigned i = 0; i < BUFFERS_PARTS_MAX; i++) {
