@@ -296,31 +296,47 @@ static bool message_scatter(const struct buffers *call, const struct scatter *ho
     return good;
 }
 
+/* The piece of argument i, which is in the message that came. */
+static bool buffer_scatter(const struct buffers *call, unsigned i, const struct scatter *how, const uint8_t *contents,
+                           size_t bytes)
+{
+    const struct buffer_form form = buffer_form(call->number, i, call->arguments);
+    uint64_t address = call->arguments[i];
+    if (form.written == WRITTEN_ALWAYS) {
+        piece_scatter(how, address, contents, bytes); /* that it cannot be written changes nothing */
+        return true;
+    }
+    if (form.written == WRITTEN_MESSAGE)
+        return bytes == sizeof(struct msghdr) && message_scatter(call, how, contents);
+    if (buffer_is_vector(form.type))
+        return parts_scatter(call, how, contents, bytes);
+    if (form.written == WRITTEN_EVENTS && form.size.argument >= 0)
+        return events_scatter(address, how, contents, bytes);
+    return piece_scatter(how, address, contents, bytes);
+}
+
 bool buffers_scatter(const struct buffers *call, const struct wire_buffers *written, const uint8_t *contents,
                      size_t bytes, buffers_store *store, void *context)
 {
+    /* As the kernel does it, for those that lie over each other: of a message the parts first, its head last. */
+    static const uint8_t orders[2][6] = {{0, 1, 2, 3, 4, 5}, {0, 2, 4, 5, 3, 1}};
+    const uint8_t *order = orders[call->number == SYS_recvmsg];
     const struct scatter how = {store, context};
     size_t used = 0;
+    long places[6] = {0};
     bool good = true;
     for (unsigned i = 0; i < 6; i++) {
-        const struct buffer_form form = buffer_form(call->number, i, call->arguments);
         size_t piece = written->bytes[i];
-        uint64_t address = call->arguments[i];
         if (piece == 0)
             continue;
-        long place = buffers_place(&used, piece);
-        if (place < 0 || (size_t)place + piece > bytes || piece > call->sizes.bytes[i])
+        places[i] = buffers_place(&used, piece);
+        if (places[i] < 0 || (size_t)places[i] + piece > bytes || piece > call->sizes.bytes[i])
             return false;
-        if (form.written == WRITTEN_ALWAYS)
-            piece_scatter(&how, address, contents + place, piece); /* that it cannot be written changes nothing */
-        else if (form.written == WRITTEN_MESSAGE)
-            good &= piece == sizeof(struct msghdr) && message_scatter(call, &how, contents + place);
-        else if (buffer_is_vector(form.type))
-            good &= parts_scatter(call, &how, contents + place, piece);
-        else if (form.written == WRITTEN_EVENTS && form.size.argument >= 0)
-            good &= events_scatter(address, &how, contents + place, piece);
-        else
-            good &= piece_scatter(&how, address, contents + place, piece);
+    }
+    for (unsigned i = 0; i < 6; i++) {
+        unsigned at = order[i];
+        if (written->bytes[at] != 0)
+            good &= buffer_scatter(call, at, &how, contents + places[at], written->bytes[at]);
     }
     return good;
 }
