@@ -45,6 +45,7 @@ const struct option_row option_table[] = {
     {"argv0", OPTION_TEXT, SOURCE_COMMAND, FIELD(argv0), 0},
     {"affinity", OPTION_TEXT, SOURCE_COMMAND, FIELD(affinity), 0},
     {"peers", OPTION_TEXT, SOURCE_COMMAND, FIELD(peers), 0},
+    {"filtered", OPTION_FLAG, SOURCE_COMMAND, FIELD(filtered), 0},
     {"executed", OPTION_TEXT, SOURCE_COMMAND, FIELD(executed), 0},
     {"list", OPTION_MODE, SOURCE_COMMAND, 0, SPAN_LIST},
     {"verify", OPTION_MODE, SOURCE_COMMAND, 0, SPAN_VERIFY},

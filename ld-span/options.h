@@ -47,6 +47,7 @@ struct span_options {
     const char
         *affinity, /* from a session's execve: the processors that the program is bound to, words in hexadecimal */
         *peers;    /* and the processes of its peers, which are this process's children */
+    bool filtered; /* from a session's execve: seccomp filters of the program's before judge this one */
     const char *executed; /* from a session's execve: the file, exactly so; the arguments begin with argv[0] */
 
     /* ours */

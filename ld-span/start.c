@@ -68,6 +68,7 @@ void monitor_prepare(const struct span_options *options)
     configuration.balance = !options->no_balance;
     configuration.best_effort = options->best_effort;
     configuration.executed = options->executed != NULL;
+    configuration.filtered = options->filtered;
     configuration.insecure = options->insecure;
     configuration.verbose = options->verbose;
     configuration.statistics = options->stats;

@@ -183,7 +183,7 @@ static bool store_at_home(void *context, uint64_t address, const uint8_t *conten
     return result.value == 0;
 }
 
-/* As the kernel does with a connection of which it cannot tell the address. */
+/* As the kernel does with a connection of which it cannot tell the address; here its number was there for a moment. */
 static void accepted_close(struct thread *thread, const struct wire_call *accept, long fd)
 {
     struct wire_call call = {.number = SYS_close, .arguments = {(uint64_t)fd}, .instruction = accept->instruction};
@@ -215,7 +215,8 @@ static bool forward_buffers(struct thread *thread, const struct wire_call *call)
     if (!plain && (frame.type != WIRE_CALL_RESULT_BUFFERS || size < LEAST))
         malformed(&frame);
     memcpy(result, contents, sizeof *result);
-    memcpy(&written, contents + sizeof *result, sizeof written);
+    if (!plain)
+        memcpy(&written, contents + sizeof *result, sizeof written);
     if (!plain && !buffers_scatter(&buffers, &written, contents + LEAST, size - LEAST, store_at_home, thread)) {
         if (call->number == SYS_accept || call->number == SYS_accept4)
             accepted_close(thread, call, result->value);

@@ -38,12 +38,13 @@ static struct buffer_form message_form(unsigned i, bool sends)
         [1] = {ARG_IN, WRITTEN_MESSAGE, {-1, sizeof(struct msghdr)}},
         [3] = {ARG_IN, WRITTEN_NAME, {6, 1}},
         [4] = {ARG_IOVEC_IN, WRITTEN_COUNTED, {7, sizeof(struct iovec)}},
-        [5] = {ARG_IN, WRITTEN_CONTROL, {8, 1}},
+        [5] = {ARG_IN, WRITTEN_WHOLE, {8, 1}},
     };
     struct buffer_form form = sent[i];
     if (sends || form.type == ARG_NONE)
         return form;
-    form.type = i == 1 ? ARG_INOUT : i == 4 ? ARG_IOVEC_OUT : ARG_OUT;
+    /* Control data stays where it is: it may bring descriptors, and the kernel leaves out what is between its parts. */
+    form.type = i == 1 ? ARG_INOUT : i == 4 ? ARG_IOVEC_OUT : i == 3 ? ARG_OUT : ARG_NONE;
     return form;
 }
 
@@ -132,9 +133,19 @@ static bool is_of_the_program(uint64_t address, size_t bytes)
     return address >= SPAN_ZONE_START && address < SPAN_ZONE_END && bytes <= SPAN_ZONE_END - address;
 }
 
-static bool is_readable(uint8_t *to, const void *from, size_t bytes)
+/* A piece of the program's memory into contents: where it begins there, or -1. */
+static long piece_gather(uint8_t *contents, size_t *used, const void *from, size_t bytes)
 {
-    return is_of_the_program((uint64_t)from, bytes) && user_copy(to, from, bytes) == 0;
+    long place = buffers_place(used, bytes);
+    if (place < 0 || !is_of_the_program((uint64_t)from, bytes) || user_copy(contents + place, from, bytes) != 0)
+        return -1;
+    buffers_gap(contents, (size_t)place + bytes, *used);
+    return place;
+}
+
+static bool length_read(uint64_t address, socklen_t *length)
+{
+    return is_of_the_program(address, sizeof *length) && user_copy(length, (const void *)address, sizeof *length) == 0;
 }
 
 /* Can the thread write to all of it, and is it here? Asked of each page by changing nothing. */
@@ -159,7 +170,11 @@ static long string_gather(uint64_t address, uint8_t *contents, size_t *used)
     if (!is_of_the_program(address, 1))
         return -1;
     long length = user_string((char *)contents + *used, address, room < PATH_BYTES ? room : PATH_BYTES);
-    return length < 0 || buffers_place(used, (size_t)length + 1) < 0 ? -1 : length + 1;
+    size_t start = *used;
+    if (length < 0 || buffers_place(used, (size_t)length + 1) < 0)
+        return -1;
+    buffers_gap(contents, start + (size_t)length + 1, *used);
+    return length + 1;
 }
 
 static long vector_gather(struct buffers *call, unsigned i, uint8_t *contents, size_t *used)
@@ -167,11 +182,10 @@ static long vector_gather(struct buffers *call, unsigned i, uint8_t *contents, s
     const struct buffer_form form = buffer_form(call->number, i, call->arguments);
     uint64_t count = call->arguments[(unsigned)form.size.argument];
     size_t sum = 0, size = count * sizeof call->parts[0];
-    long place;
-    if (count > BUFFERS_PARTS_MAX || (place = buffers_place(used, size)) < 0 ||
-        !is_readable((uint8_t *)call->parts, (const void *)call->arguments[i], size))
+    long place = count <= BUFFERS_PARTS_MAX ? piece_gather(contents, used, (const void *)call->arguments[i], size) : -1;
+    if (place < 0)
         return -1;
-    memcpy(contents + place, call->parts, size);
+    memcpy(call->parts, contents + place, size);
     for (size_t j = 0; j < count; j++) {
         const struct iovec *part = &call->parts[j];
         if (part->iov_len > WIRE_BUFFERS_BYTES - sum)
@@ -182,8 +196,7 @@ static long vector_gather(struct buffers *call, unsigned i, uint8_t *contents, s
         if (form.type == ARG_IOVEC_OUT) {
             if (!is_writable(part->iov_base, part->iov_len))
                 return -1;
-        } else if ((place = buffers_place(used, part->iov_len)) < 0 ||
-                   !is_readable(contents + place, part->iov_base, part->iov_len)) {
+        } else if (piece_gather(contents, used, part->iov_base, part->iov_len) < 0) {
             return -1;
         }
     }
@@ -205,8 +218,7 @@ static long buffer_gather(struct buffers *call, unsigned i, uint8_t *contents, s
     if (type == ARG_PATH || type == ARG_STRING)
         return string_gather((uint64_t)from, contents, used);
     socklen_t length = 0;
-    if (form.size.argument == -2 &&
-        !is_readable((uint8_t *)&length, (const void *)call->arguments[form.size.bytes], sizeof length))
+    if (form.size.argument == -2 && !length_read(call->arguments[form.size.bytes], &length))
         return -1;
     long bytes = buffer_extent(&form, call->arguments, length);
     if (bytes <= 0)
@@ -214,8 +226,8 @@ static long buffer_gather(struct buffers *call, unsigned i, uint8_t *contents, s
     if (buffer_is_written(type) && !is_writable(from, (size_t)bytes))
         return -1;
     if (buffer_is_read(type)) {
-        long place = buffers_place(used, (size_t)bytes);
-        if (place < 0 || !is_readable(contents + place, from, (size_t)bytes))
+        long place = piece_gather(contents, used, from, (size_t)bytes);
+        if (place < 0)
             return -1;
         /* Another thread may have changed a length since the size of the buffer was read from it. */
         if (buffer_is_length(row, i, &of) && *(socklen_t *)(contents + place) != call->sizes.bytes[of])

@@ -155,8 +155,6 @@ static size_t bytes_written(const struct buffer_form *form, size_t bytes, const 
         count = length;
     } else if (form->written == WRITTEN_NAME) {
         count = message->msg_namelen;
-    } else if (form->written == WRITTEN_CONTROL) {
-        count = message->msg_controllen;
     } else if (form->written == WRITTEN_COUNTED && form->size.argument >= 0) {
         count = (uint64_t)result * (buffer_is_vector(form->type) ? 1 : form->size.bytes);
     }
@@ -191,6 +189,7 @@ size_t buffers_close(uint64_t number, const struct wire_buffers *sizes, const ui
             continue;
         long place = buffers_place(&used, bytes); /* no more than there was room for */
         piece_close(form.type, arguments[i], contents + place, bytes);
+        buffers_gap(contents, (size_t)place + bytes, used);
         written->bytes[i] = (uint16_t)bytes;
     }
     return used;

@@ -2,6 +2,7 @@
 #ifndef MONITOR_BUFFERS_PRIVATE_H
 #define MONITOR_BUFFERS_PRIVATE_H
 
+#include <string.h>
 #include <sys/socket.h>
 
 #include "monitor/buffers.h"
@@ -14,8 +15,7 @@ enum buffer_written {
     WRITTEN_EVENTS,   /* all of it, also when a signal has cut the call short; of each struct pollfd the events */
     WRITTEN_ALWAYS,   /* all of it, whatever the result; it is read as well */
     WRITTEN_MESSAGE,  /* a struct msghdr: the lengths in it, and its flags */
-    WRITTEN_NAME,     /* as many bytes as its lengths say */
-    WRITTEN_CONTROL,
+    WRITTEN_NAME,     /* as many bytes as its length says */
 };
 
 /* What an argument points to: as the system call table says, or made out where that depends on other arguments. */
@@ -69,6 +69,12 @@ static inline long buffers_place(size_t *used, size_t bytes)
         return -1;
     *used += whole;
     return (long)start;
+}
+
+/* Nothing of ours goes along between pieces of `contents`: one ends at `end`, the next begins at `next`. */
+static inline void buffers_gap(uint8_t *contents, size_t end, size_t next)
+{
+    memset(contents + end, 0, next - end);
 }
 
 /* Bytes of a buffer, no string and no vector, of whose `length` (socklen_t) the caller knows. -1: more than can go

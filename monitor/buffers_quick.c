@@ -15,8 +15,8 @@
 #define FUTEX_LOCK_PI2 13
 #endif
 
-/* Not those that make two descriptors at once: they would
- * be lost with the memory for their numbers. */
+/* Not those that make two descriptors at once, which would be lost with the memory for their numbers (accept gives up
+ * its one, and recvmsg writes control data where it is; what fanotify gives a reader is lost). */
 #define GOES(written) (1 + WRITTEN_##written)
 
 const uint8_t buffers_calls[CALL_COUNT] = {

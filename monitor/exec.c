@@ -20,6 +20,7 @@
 #include "monitor/exec_check.h"
 #include "monitor/fatal.h"
 #include "monitor/process.h"
+#include "monitor/sandbox.h"
 #include "monitor/self.h"
 #include "monitor/session.h"
 #include "monitor/signal.h"
@@ -70,6 +71,8 @@ static long arguments_build(struct thread *thread, const char *path, uint64_t ar
         vector[n++] = (char *)(uintptr_t) "--peers";
         vector[n++] = peers;
     }
+    if (sandbox_judges(thread))
+        vector[n++] = (char *)(uintptr_t) "--filtered";
     vector[n++] = (char *)(uintptr_t) "--executed";
     vector[n++] = copy;
     if (count == 0)

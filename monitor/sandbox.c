@@ -13,6 +13,7 @@
 
 #include "monitor/calls.h"
 #include "monitor/fatal.h"
+#include "monitor/session.h"
 
 #define STRICT_DATA 0x5350
 
@@ -125,6 +126,14 @@ bool sandbox_allows(const struct thread *thread, uint64_t number, const uint64_t
     return true;
 }
 
+/* Filters for all threads that the kernel has and these do not yet, or that it is about to refuse. */
+static _Atomic unsigned coming;
+
+bool sandbox_judges(const struct thread *thread)
+{
+    return thread->sandbox || atomic_load(&coming) != 0 || session_configuration()->filtered;
+}
+
 /* ---- installing ---------------------------------------------------------------------------------------------------
  */
 
@@ -171,10 +180,12 @@ static long install(struct thread *thread, const struct sock_fprog *program, uns
         return -EFAULT;
     }
     struct sock_fprog whole = {(unsigned short)sandbox->length, sandbox->code};
+    atomic_fetch_add(&coming, 1);
     long result = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &whole);
     if (result < 0 ||
         ((flags & SECCOMP_FILTER_FLAG_TSYNC) && !(flags & SECCOMP_FILTER_FLAG_NEW_LISTENER) && result > 0)) {
         result = result < 0 ? -errno : result; /* or the thread that stands in the way */
+        atomic_fetch_sub(&coming, 1);
         free(sandbox);
         return result;
     }
@@ -184,6 +195,7 @@ static long install(struct thread *thread, const struct sock_fprog *program, uns
     thread->sandbox = sandbox;
     if (flags & SECCOMP_FILTER_FLAG_TSYNC)
         thread_each(sandbox_share, sandbox);
+    atomic_fetch_sub(&coming, 1);
     return result;
 }
 

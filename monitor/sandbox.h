@@ -16,6 +16,8 @@ long sandbox_call(struct thread *thread, uint64_t number, const uint64_t a[6]);
 bool sandbox_is(uint64_t number, const uint64_t a[6]);
 /* False: a filter of the thread's does not simply allow the call. Then it is the kernel's to answer. */
 bool sandbox_allows(const struct thread *thread, uint64_t number, const uint64_t a[6], uint64_t instruction);
+/* Do filters of the program's judge the thread: its own, or of a program that executed this one? Any thread. */
+bool sandbox_judges(const struct thread *thread);
 /* The data of a trap that stands for the death that SECCOMP_MODE_STRICT means. */
 bool sandbox_is_strict(int data);
 

@@ -28,6 +28,7 @@ struct session_configuration {
     bool no_ahead; /* no page is asked for before it is touched */
     bool pin, patch, follow, balance, best_effort, insecure, verbose;
     bool executed; /* by a program of a session, not by the user */
+    bool filtered; /* by one that had seccomp filters, which judge this one as well */
     bool statistics;
     char statistics_file[256]; /* empty: stderr */
     char trace_file[256];      /* empty: none */

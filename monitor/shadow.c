@@ -20,6 +20,7 @@
 #include "monitor/fatal.h"
 #include "monitor/patching.h"
 #include "monitor/process.h"
+#include "monitor/sandbox.h"
 #include "monitor/session.h"
 #include "monitor/space.h"
 #include "monitor/view.h"
@@ -113,7 +114,7 @@ static void serve_call_buffers(struct thread *thread, size_t bytes)
     struct wire_buffers sizes;
     const uint8_t *payload = (const uint8_t *)thread->context;
     const size_t before = sizeof call + sizeof sizes;
-    if (thread->sandbox) { /* the program's filters are to see the arguments that it gave */
+    if (sandbox_judges(thread)) { /* the program's filters are to see the arguments that it gave */
         serve_call(thread);
         return;
     }

@@ -254,7 +254,7 @@ static void messages_with_descriptors(void)
     memset(&control, 0x5a, sizeof control);
     message.msg_controllen = 200;
     CHECK(recvmsg(ends[1], &message, MSG_CMSG_CLOEXEC) == 1 && message.msg_controllen == CMSG_SPACE(4));
-    CHECK(control.head.cmsg_type == SCM_RIGHTS && control.bytes[CMSG_SPACE(4)] == 0x5a);
+    CHECK(control.head.cmsg_type == SCM_RIGHTS && control.bytes[CMSG_LEN(4)] == 0x5a);
     memcpy(&came, CMSG_DATA(&control.head), 4);
     CHECK(came != pair[1] && write(came, "x", 1) == 1 && read(pair[0], &byte, 1) == 1 && byte == 'x');
     CHECK((fcntl(came, F_GETFD) & FD_CLOEXEC) != 0);
@@ -399,12 +399,14 @@ static void children(void)
 
 struct waiter {
     struct pollfd ready[2];
+    _Atomic int begins;
     int result;
 };
 
 static void *poller(void *argument)
 {
     struct waiter *waiter = argument;
+    waiter->begins = 1;
     waiter->result = poll(waiter->ready, 2, 20000);
     return NULL;
 }
@@ -417,7 +419,9 @@ static void events_changed_meanwhile(void)
     CHECK(pipe(ends) == 0);
     struct waiter waiter = {.ready = {{ends[0], POLLIN, 7}, {-1, 0, 7}}};
     CHECK0(pthread_create(&thread, NULL, poller, &waiter));
-    usleep(30000);
+    while (!waiter.begins)
+        usleep(1000);
+    usleep(200000); /* the call has to have begun, however busy the machine is */
     *(volatile int *)&waiter.ready[1].fd = 77;
     *(volatile short *)&waiter.ready[1].events = POLLPRI;
     CHECK(write(ends[1], "x", 1) == 1);

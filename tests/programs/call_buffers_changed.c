@@ -35,10 +35,17 @@ struct waiter {
     int error;
 };
 
+static long poll_call(struct waiter *waiter)
+{
+    return poll((struct pollfd *)waiter->memory, 1, 20000);
+}
+
 static void *wait_in_call(void *argument)
 {
     struct waiter *waiter = argument;
     memset(waiter->memory, 0x5a, PAGE); /* it is where the thread is */
+    if (waiter->call == poll_call)
+        *(struct pollfd *)waiter->memory = (struct pollfd){waiter->fd, POLLIN, 7};
     waiter->begins = 1;
     waiter->result = waiter->call(waiter);
     waiter->error = errno;
@@ -89,13 +96,6 @@ static long accept_call(struct waiter *waiter)
 {
     *waiter->length = sizeof(struct sockaddr_in);
     return syscall(SYS_accept4, waiter->fd, waiter->memory, waiter->length, 0);
-}
-
-static long poll_call(struct waiter *waiter)
-{
-    struct pollfd *ready = (struct pollfd *)waiter->memory;
-    *ready = (struct pollfd){waiter->fd, POLLIN, 7};
-    return poll(ready, 1, 20000);
 }
 
 /* ---- memory mapped anew ---------------------------------------------------------------------------------------------
@@ -156,6 +156,7 @@ static void mapped_anew(int to, int from)
         CHECK(waiter.result == TEXT && memcmp(waiter.memory + 100, text, TEXT) == 0);
         waiter.call = poll_call;
         thread = wait_begin(&waiter);
+        usleep(200000); /* the call has to have begun, however busy the machine is */
         changes[i](waiter.memory);
         CHECK(write(to, text, 1) == 1);
         CHECK0(pthread_join(thread, NULL));
@@ -244,6 +245,43 @@ static void accepted_for_nothing(void)
     close(listener);
 }
 
+/* A message that brings a descriptor, whose control data cannot be written any more: the descriptor is not there. */
+static long message_call(struct waiter *waiter)
+{
+    struct iovec part = {waiter->memory, TEXT};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = waiter->length, .msg_controllen = 100};
+    *(volatile int *)waiter->length = 5;
+    long result = recvmsg(waiter->fd, &message, 0);
+    CHECK(result != 1 || (message.msg_flags == MSG_CTRUNC && message.msg_controllen == 0));
+    return result;
+}
+
+static void descriptor_for_nothing(void)
+{
+    int ends[2], pair[2];
+    char byte = 'x', control[CMSG_SPACE(4)] = {0};
+    struct iovec part = {&byte, 1};
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = CMSG_SPACE(4)};
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0 && pipe(pair) == 0);
+    struct waiter waiter = {
+        .call = message_call, .fd = ends[1], .memory = page_make(), .length = (socklen_t *)page_make()};
+    *CMSG_FIRSTHDR(&message) =
+        (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(4)};
+    memcpy(CMSG_DATA(CMSG_FIRSTHDR(&message)), &pair[1], 4);
+    pthread_t thread = wait_begin(&waiter);
+    usleep(200000);
+    CHECK(mprotect(waiter.length, PAGE, PROT_READ) == 0 && sendmsg(ends[0], &message, 0) == 1);
+    CHECK0(pthread_join(thread, NULL));
+    close(pair[1]);
+    CHECK(waiter.result == 1 && read(pair[0], &byte, 1) == 0);
+    munmap(waiter.memory, PAGE);
+    munmap(waiter.length, PAGE);
+    close(pair[0]);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 /* ---- what depends on the call being made as it is -------------------------------------------------------------------
  */
 
@@ -281,6 +319,7 @@ static void *run(void *unused)
     vector_changed(ends[1], ends[0]);
     length_of_nothing();
     accepted_for_nothing();
+    descriptor_for_nothing();
     CHECK0(pthread_create(&thread, NULL, filtered, &ends[1]));
     CHECK0(pthread_join(thread, NULL));
     close(ends[0]);

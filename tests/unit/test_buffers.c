@@ -120,6 +120,14 @@ static void deciding_make(uint64_t number, uint64_t a[BUFFERS_ARGUMENTS])
         a[2] = MSG_DONTWAIT;
 }
 
+static uint64_t word_random(void)
+{
+    static uint64_t word = 88172645463325252u;
+    word ^= word << 13;
+    word ^= word >> 7;
+    return word ^= word << 17;
+}
+
 /* Arguments of a call, pointers into the program's memory; how many bytes the buffer of each has. */
 static void arguments_make(uint64_t number, uint64_t a[BUFFERS_ARGUMENTS], size_t bytes[6])
 {
@@ -130,8 +138,10 @@ static void arguments_make(uint64_t number, uint64_t a[BUFFERS_ARGUMENTS], size_
     for (unsigned i = 0; i < 6; i++) {
         const struct buffer_form form = buffer_form(number, i, a);
         uint8_t *at = &program[i][pick(PAGE_BYTES)];
-        for (size_t j = 0; j < ARGUMENT_BYTES; j++)
-            program[i][j] = (uint8_t)random();
+        if (form.type == ARG_NONE)
+            continue;
+        for (size_t j = 0; j < ARGUMENT_BYTES; j += sizeof(uint64_t))
+            memcpy(&program[i][j], &(uint64_t){word_random()}, sizeof(uint64_t));
         switch (form.type) {
         case ARG_PATH:
         case ARG_STRING:
@@ -303,10 +313,9 @@ static long kernel(uint64_t number, const uint64_t *a, const uint64_t *original,
             message_write((struct msghdr *)a[1], &expected[1][original[1] - (uint64_t)program[1]], a);
             continue;
         }
-        if (form.written == WRITTEN_NAME || form.written == WRITTEN_CONTROL) {
+        if (form.written == WRITTEN_NAME) {
             const struct msghdr *message = (const struct msghdr *)a[1];
-            size_t there = form.written == WRITTEN_NAME ? message->msg_namelen : message->msg_controllen;
-            count = there < count ? there : count;
+            count = message->msg_namelen < count ? message->msg_namelen : count;
         }
         if (form.size.argument >= 0 && form.written == WRITTEN_COUNTED)
             count = (size_t)result * form.size.bytes;
